@@ -1,0 +1,1 @@
+"""buslog: an event bus with a memory, and the control room over it."""

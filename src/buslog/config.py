@@ -1,0 +1,58 @@
+"""Settings, read once from the environment (`BUSLOG_…`)."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from buslog.errors import Misconfigured
+
+DEFAULT_KEY_FIELD = "shipmentId"
+
+
+class Settings(BaseSettings):
+    """Every setting of buslog. `docs/operating.md` lists them for people."""
+
+    model_config = SettingsConfigDict(env_prefix="BUSLOG_", env_ignore_empty=True, frozen=True)
+
+    dsn: str | None = Field(None, description="PostgreSQL 16 or later, as a URL or conninfo string; unset: embedded")
+    home: Path | None = Field(None, description="Folder of the embedded PostgreSQL; unset: .buslog/, found upwards")
+    pg_version: int = Field(18, description="PostgreSQL the embedded server is made with: 16 or 18")
+    key_field: str | None = Field(None, description="Dotted path in the payload that holds the key (shipmentId)")
+    host: str = Field("127.0.0.1", description="Address the dashboard listens on; loopback only")
+    port: int = Field(8501, ge=1, le=65535, description="Port the dashboard listens on")
+    concurrency: int = Field(20, ge=1, le=1000, description="Deliveries a worker runs at once")
+    lease: float = Field(15.0, ge=1.0, le=3600.0, description="Seconds a worker's lease lasts without a beat")
+    poll: float = Field(1.0, ge=0.05, le=1.0, description="Seconds between looks when no notification comes")
+    grace: float = Field(20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish")
+
+    @field_validator("key_field")
+    @classmethod
+    def _dotted_path(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", value):
+            raise ValueError("is a field name, or names joined by dots")
+        return value
+
+    @field_validator("pg_version")
+    @classmethod
+    def _carried_version(cls, value: int) -> int:
+        if value not in {16, 18}:
+            raise ValueError("is 16 or 18")
+        return value
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings. Raises `Misconfigured` naming the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        variable = "BUSLOG_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise Misconfigured(
+            field=variable, rule=first["msg"], was=repr(first["input"]), mend=f"Set {variable} anew, or unset it."
+        ) from None

@@ -1,0 +1,272 @@
+"""Connections, named queries and migration. With `embedded`, the only room that imports psycopg.
+
+Data comes back as text payloads and plain rows; what they mean is `store`'s and `insights`'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
+from typing import Any, LiteralString, cast
+
+import psycopg
+import sqlalchemy
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from buslog.config import Settings, settings
+from buslog.embedded import EmbeddedServer, find_home
+from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
+
+MINIMUM_VERSION = 16
+
+# Without these a worker whose network is cut waits for ever (measured: both are needed).
+SAFETY = {
+    "connect_timeout": "10",
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "buslog",
+    "options": "-c timezone=UTC -c default_transaction_isolation=read\\ committed",
+}
+
+AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[AsyncConnection]
+
+
+class Database:
+    """A PostgreSQL to work with: yours (`BUSLOG_DSN`), or the embedded one, held until `close`."""
+
+    def __init__(self, given: Settings | None = None, tell: Callable[[str], None] = lambda _: None) -> None:
+        chosen = given or settings()
+        self._server: EmbeddedServer | None = None
+        if chosen.dsn:
+            self.dsn = checked_dsn(chosen.dsn)
+        else:
+            self._server = EmbeddedServer(chosen.home or find_home(), chosen.pg_version)
+            self.dsn = self._server.acquire(tell)
+
+    def __str__(self) -> str:
+        """Which database, for people: never the password."""
+        if self._server:
+            return f"embedded PostgreSQL {self._server.version} in {self._server.home}"
+        return describe(self.dsn)
+
+    def close(self) -> None:
+        if self._server:
+            self._server.release()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# ── named queries ───────────────────────────────────────────────────────────────
+
+
+@cache
+def query(name: str) -> LiteralString:
+    """The SQL of `sql/<name>.sql`."""
+    return cast("LiteralString", (resources.files("buslog") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+# ── connections ─────────────────────────────────────────────────────────────────
+
+
+def checked_dsn(dsn: str) -> str:
+    """The DSN with our safety settings where it has none of its own. Raises `Misconfigured`, without the DSN."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise Misconfigured(
+            field="BUSLOG_DSN",
+            rule="is a PostgreSQL URL or conninfo string",
+            was="a text that cannot be read as one",
+            mend="Write it as postgresql://user:password@host:5432/database.",
+        ) from None
+    return make_conninfo("", **{**SAFETY, **{k: v for k, v in given.items() if v is not None}})
+
+
+def describe(dsn: str) -> str:
+    """Host, port and database of a DSN; never its password."""
+    given = conninfo_to_dict(dsn)
+    return f"PostgreSQL {given.get('dbname', '')} at {given.get('host', 'localhost')}:{given.get('port', 5432)}"
+
+
+def connect(dsn: str) -> Connection:
+    """A connection of its own, in autocommit. Raises `DatabaseUnavailable` naming host and next step."""
+    with translated(dsn):
+        return psycopg.connect(checked_dsn(dsn), autocommit=True)
+
+
+async def connect_async(dsn: str) -> AsyncConnection:
+    """The same for asyncio; used where a connection is held for long, such as LISTEN."""
+    with translated(dsn):
+        return await psycopg.AsyncConnection.connect(checked_dsn(dsn), autocommit=True)
+
+
+def make_pool(dsn: str, size: int) -> Pool:
+    """A pool for a bus, not yet opened: connections in autocommit, each statement a transaction."""
+    return AsyncConnectionPool(
+        checked_dsn(dsn), min_size=1, max_size=size, open=False, timeout=10, name="buslog", kwargs={"autocommit": True}
+    )
+
+
+def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
+    """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
+    given = conninfo_to_dict(checked_dsn(dsn))
+    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
+    conninfo = make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+    return sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(conninfo),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+    )
+
+
+# ── errors ──────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def translated(dsn: str = "", *, committing: bool = False) -> Iterator[None]:
+    """psycopg's errors become ours. `committing`: a break means that the outcome is unknown."""
+    try:
+        yield
+    except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise translate(error, dsn, committing=committing) from None
+
+
+def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> BuslogError:
+    """Our error for one of psycopg's or SQLAlchemy's. Never repeats the statement, its values or the DSN."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and isinstance(error.orig, Exception):
+        error = error.orig
+    state = getattr(error, "sqlstate", None) or ""
+    diagnosis = getattr(error, "diag", None)
+    if state == "BL001" and diagnosis is not None and diagnosis.message_detail:
+        return InvalidMessage(**json.loads(diagnosis.message_detail))
+    if state.startswith("22"):
+        return InvalidMessage(
+            field="payload",
+            rule="is JSON that PostgreSQL can hold",
+            was=(diagnosis.message_primary or "" if diagnosis else ""),
+            mend="Remove NUL characters, lone surrogates, NaN and Infinity.",
+        )
+    where = describe(dsn) if dsn else "the database"
+    if state in {"28P01", "28000", "3D000"}:
+        return Misconfigured(
+            field="BUSLOG_DSN",
+            rule="names a database that lets us in",
+            was=f"{where} answered: {diagnosis.message_primary if diagnosis else 'no'}",
+            mend="Check user, password and database name.",
+        )
+    if state in {"3F000", "42P01", "42883"}:
+        return Misconfigured(
+            field="schema", rule="is in the database", was=f"{where} has none", mend="Run `buslog migrate`."
+        )
+    if state == "57014":
+        return DatabaseUnavailable(
+            field="query", rule="answers within the statement time-out", mend="Narrow the time range or the filter."
+        )
+    if state == "53300":
+        return DatabaseUnavailable(
+            field="database", rule="has a free connection", was=f"{where} is at max_connections",
+            mend="Stop a client, or raise max_connections.",
+        )  # fmt: skip
+    if committing and isinstance(error, psycopg.OperationalError):
+        return OutcomeUnknown(
+            field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
+            mend="Look in the Log before emitting again.",
+        )  # fmt: skip
+    if isinstance(error, psycopg.OperationalError | sqlalchemy.exc.TimeoutError | psycopg.errors.InterfaceError):
+        return DatabaseUnavailable(
+            field="database", rule="answers", was=f"{where} does not", mend="Start it, or correct BUSLOG_DSN."
+        )
+    return DatabaseUnavailable(
+        field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
+        mend="The server's log says more.",
+    )  # fmt: skip
+
+
+# ── migration ───────────────────────────────────────────────────────────────────
+
+_MIGRATION_LOCK = 7305402201  # any constant: two migrations take turns
+
+
+def migrate(dsn: str) -> tuple[str | None, str]:
+    """Bring the schema to this build's version. Returns the revision before (None: there was none) and after."""
+    import alembic.command  # noqa: PLC0415  (slow to import; only here)
+    from alembic.config import Config  # noqa: PLC0415
+
+    engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(checked_dsn(dsn)))
+    try:
+        with translated(dsn), engine.connect() as connection:
+            check_server_version(connection.scalar(sqlalchemy.text("SHOW server_version_num")))
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            connection.execute(sqlalchemy.text("CREATE SCHEMA IF NOT EXISTS buslog"))
+            connection.commit()
+            before = revision_in(connection)
+            config = Config()
+            config.set_main_option("script_location", str(resources.files("buslog") / "sql" / "migrations"))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+            connection.commit()
+            connection.execute(
+                sqlalchemy.text("SELECT buslog.ensure_partitions(now(), now() + interval '12 months')")
+            )
+            connection.commit()
+            return before, revision_in(connection) or ""
+    finally:
+        engine.dispose()
+
+
+def revision_in(connection: sqlalchemy.Connection) -> str | None:
+    """The revision that a database is at; None without a schema."""
+    if connection.scalar(sqlalchemy.text("SELECT to_regclass('buslog.schema_version')")) is None:
+        return None
+    return cast("str | None", connection.scalar(sqlalchemy.text("SELECT version_num FROM buslog.schema_version")))
+
+
+@cache
+def expected_revision() -> str:
+    """The newest migration of this build."""
+    versions = resources.files("buslog") / "sql" / "migrations" / "versions"
+    return max(file.name for file in versions.iterdir() if file.name[0].isdigit()).split("_", 1)[0]
+
+
+def check_schema(dsn: str) -> None:
+    """Raises `Misconfigured` unless the database is new enough and at this build's revision."""
+    with connect(dsn) as connection, translated(dsn):
+        row = connection.execute(
+            "SELECT current_setting('server_version_num'), to_regclass('buslog.schema_version') IS NOT NULL"
+        ).fetchone()
+        assert row is not None
+        check_server_version(row[0])
+        found = connection.execute("SELECT version_num FROM buslog.schema_version").fetchone() if row[1] else None
+    if not found or found[0] != expected_revision():
+        raise Misconfigured(
+            field="schema",
+            rule="is at the revision of this build",
+            was=f"revision {found[0]}" if found else "no schema",
+            limit=f"revision {expected_revision()}",
+            mend="Run `buslog migrate`.",
+        )
+
+
+def check_server_version(number: str) -> None:
+    """`server_version_num`, such as '180001'. Raises `Misconfigured` below 16."""
+    if int(number) // 10000 < MINIMUM_VERSION:
+        raise Misconfigured(
+            field="PostgreSQL", rule="is recent enough", was=f"version {int(number) // 10000}",
+            limit=f"version {MINIMUM_VERSION} or later", mend="Upgrade the server, or use the embedded one.",
+        )  # fmt: skip

@@ -1,0 +1,158 @@
+"""What people do: replay, run now, cancel, run a command. Each with an actor and an audit row in its own transaction.
+
+Dashboard and CLI act through this room alone.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jsonschema
+
+from buslog import db
+from buslog.errors import InvalidMessage, NotFound, OperationRefused, UnknownCommand, did_you_mean
+from buslog.message import DeliveryRef
+from buslog.payload import check_key, check_name, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and through which door: `dashboard` or `cli`."""
+
+    name: str
+    source: str
+
+    @classmethod
+    def local(cls, source: str) -> Actor:
+        """The visible identity of somebody at this machine: the user of the operating system."""
+        try:
+            return cls(f"local:{getpass.getuser()}", source)
+        except (OSError, KeyError):
+            return cls("local", source)
+
+
+class Operations:
+    """The operations on one database. A connection is opened for each: people act rarely."""
+
+    def __init__(self, dsn: str, actor: Actor) -> None:
+        self._dsn = dsn
+        self._actor = actor
+
+    def replay(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
+        """Send ended deliveries again, each as its next generation. Returns those that were sent.
+
+        One that is open already, by another's click, is not sent twice and is not returned. Raises `NotFound` for a
+        delivery that does not exist, and `OperationRefused` when none of them has ended.
+        """
+        return self._move("replay", deliveries, reason, rule="has ended: failed, cancelled or succeeded")
+
+    def run_now(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
+        """Make retrying or scheduled deliveries due at once; charges no extra attempt. Raises like `replay`."""
+        return self._move("run_now", deliveries, reason, rule="is retrying or scheduled")
+
+    def cancel(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
+        """End deliveries that are open or failed as cancelled. An attempt under way is not stopped; its outcome is
+        refused. Raises like `replay`.
+        """
+        return self._move("cancel", deliveries, reason, rule="is open or failed")
+
+    def run_command(self, name: str, payload: Mapping[str, Any], *, key: str | None = None, reason: str = "") -> UUID:
+        """Put a command on the bus by hand; returns the message's id.
+
+        Raises `UnknownCommand` with "did you mean", and `InvalidMessage` naming the field that breaks the schema.
+        """
+        with self._transaction() as connection:
+            subscription, schema = self._command(connection, name)
+            check_schema(payload, schema)
+            message_id = self._emit(connection, name, payload, key)
+            self._audit(connection, "run", DeliveryRef(message_id, subscription), reason, {"name": name})
+            return message_id
+
+    def emit(self, name: str, payload: Mapping[str, Any], *, key: str | None = None) -> UUID:
+        """Emit a message by hand; returns its id. Raises `InvalidMessage`."""
+        with self._transaction() as connection:
+            message_id = self._emit(connection, name, payload, key)
+            self._audit(connection, "emit", DeliveryRef(message_id, ""), "", {"name": name})
+            return message_id
+
+    # ── one transaction: look, move, audit ──────────────────────────────────────
+
+    def _emit(self, connection: db.Connection, name: str, payload: Mapping[str, Any], key: str | None) -> UUID:
+        values = (check_name(name), encode(payload), check_key(key) if key else None)
+        row = connection.execute(db.query("emit_one"), (*values, self._actor.source, self._actor.name)).fetchone()
+        assert row is not None
+        message_id: UUID = row[0]
+        return message_id
+
+    def _move(self, verb: str, deliveries: Sequence[DeliveryRef], reason: str, *, rule: str) -> list[DeliveryRef]:
+        with self._transaction() as connection:
+            rows = connection.execute(
+                db.query("delivery_states"),
+                ([ref.message_id for ref in deliveries], [ref.subscription for ref in deliveries]),
+            ).fetchall()
+            known = {DeliveryRef(row[0], row[1]): (row[2], row[3]) for row in rows}
+            for ref in deliveries:
+                if ref not in known:
+                    raise NotFound(
+                        field="delivery", rule="exists", was=f"{ref.message_id} × {ref.subscription}",
+                        mend="Look for the message in the Log.",
+                    )  # fmt: skip
+            names = {number: ref for ref, (number, _) in known.items()}
+            moved = connection.execute(
+                db.query(verb),
+                ([ref.message_id for ref in deliveries], [known[ref][0] for ref in deliveries]),
+            ).fetchall()
+            done = [DeliveryRef(row[0], names[row[1]].subscription) for row in moved]
+            if not done:
+                states = sorted({state for _, state in known.values()})
+                raise OperationRefused(
+                    field="delivery", rule=rule, was=" and ".join(states) or "nothing",
+                    mend="Reload: it may have moved on since you looked.",
+                )  # fmt: skip
+            for ref in done:
+                self._audit(connection, verb.replace("_", " "), ref, reason, {"from": known[ref][1]})
+            return done
+
+    def _command(self, connection: db.Connection, name: str) -> tuple[str, dict[str, Any] | None]:
+        """The subscription that carries a command out, and the schema of its payload."""
+        rows = connection.execute(db.query("commands")).fetchall()
+        commands = {row[0]: (row[1], row[2]) for row in rows}
+        if name not in commands:
+            raise UnknownCommand(
+                field="command", rule="is registered", was=name, mend=did_you_mean(name, list(commands))
+            )
+        return commands[name]
+
+    def _audit(
+        self, connection: db.Connection, verb: str, ref: DeliveryRef, reason: str, outcome: dict[str, Any]
+    ) -> None:
+        connection.execute(
+            db.query("audit"),
+            (self._actor.name, verb, ref.message_id, ref.subscription or None, reason or None, json.dumps(outcome)),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[db.Connection]:
+        with db.connect(self._dsn) as connection, db.translated(self._dsn), connection.transaction():
+            yield connection
+
+
+def check_schema(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+    """Raises `InvalidMessage` naming the first field of a payload that breaks a JSON Schema (2020-12)."""
+    if schema is None:
+        return
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    best: Callable[..., jsonschema.ValidationError | None] = jsonschema.exceptions.best_match
+    error = best(validator.iter_errors(payload))
+    if error is not None:
+        where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
+        raise InvalidMessage(
+            field=where, rule=f"keeps the command's schema ({error.validator})", was=type(error.instance).__name__,
+            limit=str(error.validator_value)[:80], mend="Correct that field.",
+        )  # fmt: skip

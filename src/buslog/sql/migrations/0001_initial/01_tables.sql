@@ -1,0 +1,160 @@
+-- The tables of buslog. Words and states: docs/glossary.md, docs/states.md.
+-- messages, ended_deliveries and attempts are partitioned by message id, which carries
+-- the time (UUID version 7): one range of ids is one range of times in all three.
+
+CREATE TYPE buslog.kind AS ENUM ('event', 'command');
+CREATE TYPE buslog.mode AS ENUM ('async', 'sync', 'serial');
+CREATE TYPE buslog.state AS ENUM (
+    'scheduled', 'pending', 'blocked', 'running', 'retrying',
+    'succeeded', 'failed', 'cancelled');
+
+-- One row, so that an emit by SQL finds the key where an emit by Python finds it.
+CREATE TABLE buslog.settings (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    key_field  text NOT NULL DEFAULT 'shipmentId'
+);
+INSERT INTO buslog.settings DEFAULT VALUES;
+
+CREATE TABLE buslog.subscriptions (
+    id             integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription   text NOT NULL UNIQUE,             -- module:qualname, or the author's own
+    kind           buslog.kind NOT NULL,
+    mode           buslog.mode NOT NULL,
+    position       integer NOT NULL,                 -- order within a serial chain
+    policy         jsonb NOT NULL,                   -- retry.RetryPolicy as JSON: rescue reads it without the code
+    payload_schema jsonb,                            -- JSON Schema; a command's form
+    description    text NOT NULL DEFAULT '',         -- first paragraph of the subscriber's docstring
+    code_version   text NOT NULL DEFAULT '',
+    active         boolean NOT NULL DEFAULT true,    -- false: new messages do not reach it
+    registered_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Which names reach which subscription. The fan-out joins it.
+CREATE TABLE buslog.routes (
+    name            text NOT NULL,
+    subscription_id integer NOT NULL REFERENCES buslog.subscriptions ON DELETE CASCADE,
+    PRIMARY KEY (name, subscription_id)
+);
+
+-- One beat writes one row here, however many deliveries the worker holds.
+CREATE TABLE buslog.workers (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    worker      text NOT NULL,                       -- host:pid
+    version     text NOT NULL,
+    hosts       integer[] NOT NULL,                  -- subscriptions whose code it carries
+    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lease_until timestamptz NOT NULL,
+    retired_at  timestamptz                          -- lease expired; its deliveries are being rescued
+);
+
+CREATE TABLE buslog.names (
+    name       text PRIMARY KEY,
+    kind       buslog.kind NOT NULL,
+    first_seen timestamptz NOT NULL
+);
+
+CREATE TABLE buslog.messages (
+    id             uuid NOT NULL PRIMARY KEY,
+    kind           buslog.kind NOT NULL,
+    routed         smallint NOT NULL,                -- how many deliveries it had
+    emitted_at     timestamptz NOT NULL,
+    correlation_id uuid NOT NULL,                    -- a root's own id
+    causation_id   uuid,                             -- the message being handled when this one was emitted
+    name           text NOT NULL,
+    key            text,
+    source         text NOT NULL,                    -- bus, sql, cli, dashboard, import
+    actor          text,                             -- the person, when a person emitted it
+    payload        jsonb NOT NULL
+) PARTITION BY RANGE (id);
+CREATE INDEX messages_name ON buslog.messages (name, id);
+CREATE INDEX messages_key ON buslog.messages (key, id) WHERE key IS NOT NULL;
+CREATE INDEX messages_correlation ON buslog.messages (correlation_id, id);
+
+-- Ready order and fence in one. Drawn anew whenever a delivery becomes ready.
+CREATE SEQUENCE buslog.ready_seq CACHE 1;
+
+-- Unfinished deliveries only: narrow, hot, no payload, no foreign key.
+-- The primary key allows one open generation of a delivery at a time.
+CREATE TABLE buslog.deliveries (
+    message_id      uuid NOT NULL,
+    subscription_id integer NOT NULL,
+    generation      smallint NOT NULL DEFAULT 1,
+    attempt         smallint NOT NULL DEFAULT 0,     -- counted at claim
+    repeats         smallint NOT NULL DEFAULT 0,     -- sent again after it had succeeded
+    chain           smallint,                        -- place in the message's serial chain
+    state           buslog.state NOT NULL,
+    ready_seq       bigint,                          -- null while not ready
+    worker_id       bigint,
+    due_at          timestamptz,                     -- scheduled and retrying
+    started_at      timestamptz,
+    PRIMARY KEY (message_id, subscription_id),
+    CHECK (state IN ('scheduled', 'pending', 'blocked', 'running', 'retrying')),
+    CHECK ((ready_seq IS NOT NULL) = (state IN ('pending', 'running'))),
+    CHECK ((worker_id IS NOT NULL) = (state = 'running')),
+    CHECK ((due_at IS NOT NULL) = (state IN ('scheduled', 'retrying')))
+) WITH (
+    fillfactor = 75,
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX deliveries_ready ON buslog.deliveries (subscription_id, ready_seq) WHERE state = 'pending';
+CREATE INDEX deliveries_due ON buslog.deliveries (due_at) WHERE state IN ('scheduled', 'retrying');
+
+-- One row for each generation that ended. A replay clears `latest` and leaves the row as history.
+CREATE TABLE buslog.ended_deliveries (
+    message_id      uuid NOT NULL,
+    subscription_id integer NOT NULL,
+    generation      smallint NOT NULL,
+    attempts        smallint NOT NULL,
+    repeats         smallint NOT NULL,
+    chain           smallint,
+    state           buslog.state NOT NULL,
+    latest          boolean NOT NULL DEFAULT true,
+    started_at      timestamptz,                     -- of the last attempt; null when it never ran
+    finished_at     timestamptz NOT NULL,
+    worker          text,
+    error_type      text,                            -- of the last attempt
+    error           text,
+    result          jsonb,                           -- what the subscriber returned
+    PRIMARY KEY (message_id, subscription_id, generation),
+    CHECK (state IN ('succeeded', 'failed', 'cancelled'))
+) PARTITION BY RANGE (message_id);
+CREATE INDEX ended_failed ON buslog.ended_deliveries (message_id, subscription_id) WHERE state = 'failed' AND latest;
+CREATE INDEX ended_finished ON buslog.ended_deliveries (finished_at);
+
+-- Every attempt that raised or was lost. Never overwritten.
+CREATE TABLE buslog.attempts (
+    message_id      uuid NOT NULL,
+    subscription_id integer NOT NULL,
+    generation      smallint NOT NULL,
+    attempt         smallint NOT NULL,
+    started_at      timestamptz NOT NULL,
+    finished_at     timestamptz NOT NULL,
+    worker          text NOT NULL,
+    code_version    text NOT NULL,
+    error_type      text NOT NULL,
+    error           text NOT NULL,
+    frame           text,                            -- innermost frame outside libraries: file:line in function
+    traceback       text,
+    PRIMARY KEY (message_id, subscription_id, generation, attempt)
+) PARTITION BY RANGE (message_id);
+
+-- Who did what, when, why. Append-only.
+CREATE TABLE buslog.operations (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor        text NOT NULL,
+    verb         text NOT NULL,                      -- replay, run now, cancel, run, import
+    message_id   uuid,
+    subscription text,
+    reason       text,
+    outcome      jsonb NOT NULL
+);
+CREATE INDEX operations_message ON buslog.operations (message_id) WHERE message_id IS NOT NULL;
+
+CREATE FUNCTION buslog.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'buslog.% is append-only', TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON buslog.operations
+    FOR EACH STATEMENT EXECUTE FUNCTION buslog.refuse_change();
