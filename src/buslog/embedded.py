@@ -153,13 +153,14 @@ class EmbeddedServer:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             done = subprocess.run(  # noqa: S603  (the wheel's own binaries)
                 [str(binaries(self.version) / program), *arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, user=self._user, cwd=self.home,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, user=self._user, group=self._user,
+                extra_groups=[] if self._user else None, cwd=self.home,
                 umask=0o077, check=False,
             )  # fmt: skip
             if done.returncode:
                 output.seek(0)
                 raise DatabaseUnavailable(
-                    field="embedded PostgreSQL", rule=f"{program} succeeds", was=output.read().strip()[-400:],
+                    field="embedded PostgreSQL", rule=f"{program} succeeds", was=output.read().strip()[-120:],
                     mend=f"Read {self.log}, or set BUSLOG_DSN to a PostgreSQL of your own.",
                 )  # fmt: skip
 
