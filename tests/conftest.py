@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, LiteralString, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -119,3 +121,98 @@ def connection(dsn: str) -> Iterator[db.Connection]:
 def test_settings(dsn: str) -> Settings:
     """Settings of a quick worker on the test's database."""
     return Settings(dsn=dsn, poll=0.1, lease=2.0, grace=5.0)
+
+
+class BusByHand:
+    """The bus in SQL alone: what tests of reads and screens put into a database, and the worker that they play."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._subscriptions: dict[int, str] = {}
+        self._worker: int | None = None
+
+    def subscribe(
+        self, subscription: str, *names: str, kind: str = "event", schema: str | None = None, description: str = ""
+    ) -> None:
+        (row,) = self.run(
+            """SELECT buslog.register(%s, %s, %s::buslog.kind, 'async', 0, 0,
+                                      '{"max_attempts": 3}', %s::text::jsonb, %s, 'test')""",
+            subscription, list(names), kind, schema, description,
+        )  # fmt: skip
+        self._subscriptions[row[0]] = subscription
+
+    def emit(
+        self, name: str, payload: str = "{}", key: str | None = None, caused_by: uuid.UUID | None = None
+    ) -> uuid.UUID:
+        (row,) = self.run(
+            "SELECT buslog.emit(%s, %s::text::jsonb, %s, causation_id => %s)", name, payload, key, caused_by
+        )
+        return cast("uuid.UUID", row[0])
+
+    def work(self, **outcomes: str) -> int:
+        """Claims what is ready and settles it; returns how many deliveries.
+
+        outcomes: state by subscription, `succeeded` where none is given.
+        """
+        claimed = self.run(
+            "SELECT message_id, subscription_id, ready_seq FROM buslog.claim(%s, %s, 1000)",
+            self.start_worker(), list(self._subscriptions),
+        )  # fmt: skip
+        for message_id, subscription, fence in claimed:
+            state = outcomes.get(self._subscriptions[subscription], "succeeded")
+            went_well = (json.dumps({"updated": 3}), None, None, None, None)
+            raised = (None, "CarrierTimeout", "no answer within 5 s", "carrier.py:12 in ask", "Traceback (secret)")
+            self.run(
+                """SELECT buslog.settle(
+                       ARRAY[%s::uuid], ARRAY[%s::int], ARRAY[%s::bigint], ARRAY[%s::text], ARRAY[60::float8],
+                       ARRAY[%s::text::jsonb], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::text],
+                       'host:1', 'test')""",
+                message_id, subscription, fence, state, *(went_well if state == "succeeded" else raised),
+            )  # fmt: skip
+        return len(claimed)
+
+    def start_worker(self) -> int:
+        if self._worker is None:
+            (row,) = self.run(
+                """INSERT INTO buslog.workers (worker, version, hosts, lease_until)
+                   VALUES ('host:1', 'test', %s, clock_timestamp() + interval '1 hour') RETURNING id""",
+                list(self._subscriptions),
+            )
+            self._worker = row[0]
+        return cast("int", self._worker)
+
+    def add_history(self, name: str, at: str, key: str | None = None, state: str = "imported") -> uuid.UUID:
+        """A message of another time: imported, or with one ended delivery of the first subscription."""
+        self.run("SELECT buslog.ensure_partitions(%s::timestamptz, %s::timestamptz)", at, at)
+        (row,) = self.run(
+            """INSERT INTO buslog.messages
+                   (id, kind, routed, emitted_at, correlation_id, name, key, source, payload)
+               SELECT id, 'event', %s, %s::timestamptz, id, %s, %s, 'import', '{}'
+               FROM buslog.new_id(%s::timestamptz) AS id
+               RETURNING id""",
+            0 if state == "imported" else 1, at, name, key, at,
+        )  # fmt: skip
+        if state != "imported":
+            self.run(
+                """INSERT INTO buslog.ended_deliveries
+                       (message_id, subscription_id, generation, attempts, repeats, state, finished_at, error_type, error)
+                   VALUES (%s, %s, 1, 3, 0, %s::buslog.state, %s::timestamptz, 'CarrierTimeout', 'no answer')""",
+                row[0], next(iter(self._subscriptions)), state, at,
+            )  # fmt: skip
+        return cast("uuid.UUID", row[0])
+
+    def run(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        with db.connect(self.dsn) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def by_hand(dsn: str) -> BusByHand:
+    """The test's database, filled by hand."""
+    return BusByHand(dsn)
+
+
+@pytest.fixture
+def by_hand18(dsn18: str) -> BusByHand:
+    return BusByHand(dsn18)

@@ -58,6 +58,18 @@ class Database:
             return f"embedded PostgreSQL {self._server.version} in {self._server.home}"
         return describe(self.dsn)
 
+    def prepare(self) -> None:
+        """Ready to work with: the embedded database is migrated; yours is checked, and migrated only by
+        `buslog migrate`. Raises `Misconfigured`.
+        """
+        if self._server:
+            try:
+                check_schema(self.dsn)
+            except Misconfigured:
+                migrate(self.dsn)
+        else:
+            check_schema(self.dsn)
+
     def close(self) -> None:
         if self._server:
             self._server.release()
@@ -75,7 +87,7 @@ class Database:
 @cache
 def query(name: str) -> LiteralString:
     """The SQL of `sql/<name>.sql`."""
-    return cast("LiteralString", (resources.files("buslog") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+    return (resources.files("buslog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 # ── connections ─────────────────────────────────────────────────────────────────
@@ -206,6 +218,7 @@ _MIGRATION_LOCK = 7305402201  # any constant: two migrations take turns
 def migrate(dsn: str) -> tuple[str | None, str]:
     """Bring the schema to this build's version. Returns the revision before (None: there was none) and after."""
     import alembic.command  # noqa: PLC0415  (slow to import; only here)
+    import alembic.util  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(checked_dsn(dsn)))
@@ -219,11 +232,15 @@ def migrate(dsn: str) -> tuple[str | None, str]:
             config = Config()
             config.set_main_option("script_location", str(resources.files("buslog") / "sql" / "migrations"))
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            try:
+                alembic.command.upgrade(config, "head")
+            except alembic.util.CommandError:
+                raise Misconfigured(
+                    field="schema", rule="is not newer than this build", was=f"revision {before}",
+                    limit=f"revision {expected_revision()}", mend="Install the buslog that made it, or a later one.",
+                ) from None  # fmt: skip
             connection.commit()
-            connection.execute(
-                sqlalchemy.text("SELECT buslog.ensure_partitions(now(), now() + interval '12 months')")
-            )
+            connection.execute(sqlalchemy.text("SELECT buslog.ensure_partitions(now(), now() + interval '3 months')"))
             connection.commit()
             return before, revision_in(connection) or ""
     finally:

@@ -27,6 +27,8 @@ from buslog.errors import DatabaseUnavailable, Misconfigured
 
 FOLDER = ".buslog"
 SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root
+EARLY_DEATH_SECONDS = 2  # a server that has not come up by then and is gone, failed at once
+RECOVERY_SECONDS = 5  # one that takes longer is replaying its log
 SOCKET_PATH_LIMIT = 100  # of 107 bytes, less ".s.PGSQL.5432"
 STOP_SECONDS = 60
 
@@ -103,16 +105,16 @@ class EmbeddedServer:
         self._pg_ctl("start", "-W", "-l", str(self.log), "-o", f"-h '' -k '{self._socket_folder()}'")
         began, told = time.monotonic(), False
         while not self._answers():
-            if time.monotonic() - began > 2 and not self._is_alive():
+            if time.monotonic() - began > EARLY_DEATH_SECONDS and not self._is_alive():
                 raise DatabaseUnavailable(
                     field="embedded PostgreSQL", rule="starts", was="it stopped at once", mend=f"Read {self.log}."
                 )
-            if time.monotonic() - began > 5 and not told:
+            if time.monotonic() - began > RECOVERY_SECONDS and not told:
                 tell("PostgreSQL is recovering its log after an unclean stop; this can take minutes")
                 told = True
             time.sleep(0.05)
         with psycopg.connect(self._maintenance_dsn(), autocommit=True) as connection:
-            if not connection.execute("SELECT FROM pg_database WHERE datname = 'buslog'").fetchone():
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'buslog'").fetchone():
                 connection.execute("CREATE DATABASE buslog")
 
     def _make_cluster(self) -> None:
@@ -153,10 +155,16 @@ class EmbeddedServer:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             done = subprocess.run(  # noqa: S603  (the wheel's own binaries)
                 [str(binaries(self.version) / program), *arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, user=self._user, group=self._user,
-                extra_groups=[] if self._user else None, cwd=self.home,
-                umask=0o077, check=False,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=self._user,
+                group=self._system_owner()[1] if self._user else None,
+                extra_groups=[] if self._user else None,
+                cwd=self.home,
+                umask=0o077,
+                check=False,
+            )
             if done.returncode:
                 output.seek(0)
                 raise DatabaseUnavailable(

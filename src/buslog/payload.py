@@ -91,8 +91,10 @@ def _children(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             name = ascii(key)[1:-1] if isinstance(key, str) else repr(key)
             if not isinstance(key, str | int | float | bool | None):
-                yield f"{path}.{name}", key
-            elif isinstance(key, str) and _fault_of(key):
+                raise InvalidMessage(
+                    field=f"{path}.{name}", rule="has a name that is text", was=type(key).__name__, mend="Use text."
+                )
+            if isinstance(key, str) and _fault_of(key):
                 yield f"{path}.{name} (its name)", key
             yield f"{path}.{name}", inner
     elif isinstance(value, list | tuple):

@@ -20,7 +20,8 @@ CREATE TABLE buslog.subscriptions (
     subscription   text NOT NULL UNIQUE,             -- module:qualname, or the author's own
     kind           buslog.kind NOT NULL,
     mode           buslog.mode NOT NULL,
-    position       integer NOT NULL,                 -- order within a serial chain
+    chain_order    integer NOT NULL,                 -- order= within a serial chain; then the place of registration
+    position       integer NOT NULL,
     policy         jsonb NOT NULL,                   -- retry.RetryPolicy as JSON: rescue reads it without the code
     payload_schema jsonb,                            -- JSON Schema; a command's form
     description    text NOT NULL DEFAULT '',         -- first paragraph of the subscriber's docstring

@@ -43,7 +43,7 @@ BEGIN
         FROM buslog.partitions p WHERE p.suffix LIKE 'm%';
     IF covered_until > until_time AND (from_time >= covered_from OR NOT EXISTS (
         SELECT FROM generate_series(date_trunc('year', from_time AT TIME ZONE 'UTC'),
-                                    least(until_time, covered_from) AT TIME ZONE 'UTC' - interval '1 microsecond',
+                                    least(until_time, covered_from - interval '1 microsecond') AT TIME ZONE 'UTC',
                                     interval '1 year') AS y
         WHERE NOT EXISTS (SELECT FROM buslog.partitions p WHERE p.suffix = 'y' || to_char(y, 'YYYY'))
     )) THEN
@@ -64,7 +64,7 @@ BEGIN
     END LOOP;
 
     step := date_trunc('year', from_time AT TIME ZONE 'UTC');
-    WHILE from_time < covered_from AND step AT TIME ZONE 'UTC' < least(until_time, covered_from) LOOP
+    WHILE from_time < covered_from AND step AT TIME ZONE 'UTC' < covered_from AND step AT TIME ZONE 'UTC' <= until_time LOOP
         IF NOT EXISTS (SELECT FROM buslog.partitions p WHERE p.suffix = 'y' || to_char(step, 'YYYY')) THEN
             PERFORM buslog.add_partition('y' || to_char(step, 'YYYY'), step AT TIME ZONE 'UTC',
                 least((step + interval '1 year') AT TIME ZONE 'UTC', covered_from));
@@ -75,4 +75,4 @@ BEGIN
     RETURN made;
 END $$;
 
-SELECT buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '12 months');
+SELECT buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');

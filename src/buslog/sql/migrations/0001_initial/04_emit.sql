@@ -71,6 +71,10 @@ CREATE FUNCTION buslog.emit_many(
 DECLARE
     key_path text[];
 BEGIN
+    -- Workers make partitions three months ahead. Where none has run for that long, an emit still does not fail.
+    IF (SELECT max(p.until_time) FROM buslog.partitions p) < clock_timestamp() + interval '7 days' THEN
+        PERFORM buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');
+    END IF;
     SELECT string_to_array(s.key_field, '.') INTO key_path FROM buslog.settings s;
     PERFORM buslog.check_message(u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, key_path)))
         FROM unnest(names, payloads, keys) AS u (name, payload, key);
@@ -101,7 +105,7 @@ BEGIN
     ), fan AS MATERIALIZED (
         SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode,
                CASE WHEN s.mode = 'serial' THEN
-                   row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.position, s.id) END AS chain,
+                   row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, s.position, s.id) END AS chain,
                by_worker IS NOT NULL AND s.id = ANY (hosts) AS hosted
         FROM said
         JOIN buslog.routes r ON r.name = said.name

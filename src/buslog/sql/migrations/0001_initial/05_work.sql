@@ -1,4 +1,51 @@
--- claim, settle, rescue: what workers do. Called from store.py only.
+-- register, claim, settle, rescue: what workers do. Called from store.py only.
+
+-- Records a subscription and the names that reach it; returns its number. A name is either a command with one
+-- subscription, or an event with any number. Registrations take turns, so that two programs cannot both be first.
+CREATE FUNCTION buslog.register(
+    subscription text, names text[], kind buslog.kind, mode buslog.mode, chain_order integer, "position" integer,
+    policy jsonb, payload_schema jsonb, description text, code_version text
+) RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    taken record;
+    number integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('buslog.register'));
+    SELECT r.name, s.subscription INTO taken
+        FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
+        WHERE r.name = ANY (names) AND s.active AND s.subscription <> subscription
+          AND (kind = 'command' OR s.kind = 'command')
+        LIMIT 1;
+    IF FOUND THEN
+        PERFORM buslog.refuse('subscription', 'is the only one of a command', taken.name || ' has ' || taken.subscription,
+            'one', 'Remove one of them, or retire the old one with `off`.');
+    END IF;
+    INSERT INTO buslog.subscriptions AS s
+        (subscription, kind, mode, chain_order, position, policy, payload_schema, description, code_version)
+        VALUES (subscription, kind, mode, chain_order, "position", policy, payload_schema, description, code_version)
+        ON CONFLICT ON CONSTRAINT subscriptions_subscription_key DO UPDATE SET
+            kind = EXCLUDED.kind, mode = EXCLUDED.mode, chain_order = EXCLUDED.chain_order,
+            position = EXCLUDED.position, policy = EXCLUDED.policy, payload_schema = EXCLUDED.payload_schema,
+            description = EXCLUDED.description, code_version = EXCLUDED.code_version, active = true
+        RETURNING s.id INTO number;
+    DELETE FROM buslog.routes r WHERE r.subscription_id = number AND r.name <> ALL (names);
+    INSERT INTO buslog.routes (name, subscription_id) SELECT unnest(names), number ON CONFLICT DO NOTHING;
+    INSERT INTO buslog.names AS n (name, kind, first_seen) SELECT unnest(names), kind, clock_timestamp()
+        ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind WHERE n.kind <> EXCLUDED.kind;
+    RETURN number;
+END $$;
+
+-- Takes names away from a subscription: new messages of them do not reach it. What it has already been sent stays.
+CREATE FUNCTION buslog.unregister(subscription text, names text[]) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('buslog.register'));
+    DELETE FROM buslog.routes r USING buslog.subscriptions s
+        WHERE s.id = r.subscription_id AND s.subscription = subscription AND r.name = ANY (names);
+    UPDATE buslog.subscriptions s SET active = false
+        WHERE s.subscription = subscription AND NOT EXISTS (SELECT FROM buslog.routes r WHERE r.subscription_id = s.id);
+END $$;
 
 -- Takes ready deliveries of the given subscriptions, at most `places` of them, and counts the attempt.
 -- Each subscription is looked at by itself, in the order given (the caller shuffles it), so that a busy one
@@ -36,6 +83,20 @@ BEGIN
            m.kind, m.name, m.key, m.payload::text, m.emitted_at, m.correlation_id, m.causation_id
     FROM claimed c JOIN buslog.messages m ON m.id = c.message_id;
 END $$;
+
+-- What is running under a worker, as claim returns it: a claim or an emit whose answer was lost on the way left
+-- deliveries leased to a worker that does not know of them.
+CREATE FUNCTION buslog.held(worker bigint)
+RETURNS TABLE (
+    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt smallint,
+    repeats smallint, kind buslog.kind, name text, key text, payload text, emitted_at timestamptz,
+    correlation_id uuid, causation_id uuid
+) LANGUAGE sql AS $$
+    SELECT d.message_id, d.subscription_id, d.ready_seq, d.generation, d.attempt, d.repeats,
+           m.kind, m.name, m.key, m.payload::text, m.emitted_at, m.correlation_id, m.causation_id
+    FROM buslog.deliveries d JOIN buslog.messages m ON m.id = d.message_id
+    WHERE d.state = 'running' AND d.worker_id = worker
+$$;
 
 -- Retrying and scheduled deliveries whose time has come become pending. Returns how many, and in how many
 -- seconds the next one is due (null: none waits).

@@ -1,0 +1,360 @@
+"""The public face of the core: on, off, command, emit."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar, cast, overload
+from uuid import UUID
+
+from pydantic_core import to_jsonable_python
+
+from buslog import db
+from buslog.config import Settings, settings
+from buslog.errors import BuslogError, BusNotStarted, InvalidMessage, StillPending, SubscribersFailed
+from buslog.execution import PayloadRejected, current_message, parse_payload
+from buslog.message import Emitted, Kind, Message, State
+from buslog.outbox import Outbox, Receipt
+from buslog.payload import check_key, check_name, encode
+from buslog.retry import RetryPolicy
+from buslog.store import Said, Store
+from buslog.subscription import Registry, Subscriber, Subscription, make_subscription
+from buslog.worker import Worker
+
+log = logging.getLogger("buslog")
+
+SubscriberT = TypeVar("SubscriberT", bound=Callable[[Message[Any]], Any])
+ResultT = TypeVar("ResultT")
+
+
+class SubscriberFailed(BuslogError):
+    """A sync subscriber in another process raised; its error's text is in `was`."""
+
+
+class Emission(Awaitable[Emitted]):
+    """An emit under way. Awaiting it: committed, and resolved by the sync subscribers. From a plain thread: `result()`.
+
+    Raises what `Bus.emit` documents.
+    """
+
+    def __init__(self, future: asyncio.Future[Emitted] | concurrent.futures.Future[Emitted]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, Emitted]:
+        future = self._future
+        if isinstance(future, concurrent.futures.Future):
+            future = asyncio.wrap_future(future)
+        # A caller that gives up waiting does not take back what it said.
+        return asyncio.shield(future).__await__()
+
+    def result(self, timeout: float | None = None) -> Emitted:
+        """Wait in a plain thread, at most `timeout` seconds."""
+        if not isinstance(self._future, concurrent.futures.Future):
+            raise TypeError("in the bus's own event loop, await the emit instead")
+        return self._future.result(timeout)
+
+
+class Bus:
+    """An event bus whose messages are stored in PostgreSQL before anyone reacts.
+
+    `async with bus` registers its subscribers and hosts them: this process runs their deliveries, also those that
+    other processes emitted. `Bus(host=False)` only emits. The database is `BUSLOG_DSN`, or an embedded PostgreSQL.
+    """
+
+    def __init__(self, *, host: bool = True, settings: Settings | None = None) -> None:
+        self._host = host
+        self._settings = settings
+        self._registry = Registry()
+        self._numbers: dict[str, int] = {}
+        self._database: db.Database | None = None
+        self._store: Store | None = None
+        self._worker: Worker | None = None
+        self._outbox: Outbox | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._emissions: set[asyncio.Task[Emitted]] = set()
+
+    # ── subscribe ───────────────────────────────────────────────────────────────
+
+    @overload
+    def on(
+        self, names: str | Sequence[str], subscriber: Subscriber, *, mode: str = ..., id: str | None = ...,
+        order: int = ..., retry: RetryPolicy | None = ..., payload: Any = ...,
+    ) -> Callable[[], None]: ...  # fmt: skip
+
+    @overload
+    def on(
+        self, names: str | Sequence[str], *, mode: str = ..., id: str | None = ..., order: int = ...,
+        retry: RetryPolicy | None = ..., payload: Any = ...,
+    ) -> Callable[[SubscriberT], SubscriberT]: ...  # fmt: skip
+
+    def on(
+        self,
+        names: str | Sequence[str],
+        subscriber: Subscriber | None = None,
+        *,
+        mode: str = "async",
+        id: str | None = None,  # noqa: A002  (the word users know)
+        order: int = 0,
+        retry: RetryPolicy | None = None,
+        payload: Any = None,
+    ) -> Callable[[], None] | Callable[[SubscriberT], SubscriberT]:
+        """React to events. As a decorator returns the function; called with a subscriber returns its `off`.
+
+        mode: `async` (the publisher does not wait), `sync` (it waits for this one), `serial` (one after the other,
+        by `order`, then by registration). payload: a pydantic model, dataclass or TypedDict to parse it into.
+        Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
+        """
+
+        def subscribe(function: Subscriber) -> Callable[[], None]:
+            new = make_subscription(
+                names, function, id=id, kind=Kind.EVENT, mode=mode, order=order, retry=retry, payload=payload
+            )
+            self._add(new)
+            return lambda: self.off(new.names, function)
+
+        if subscriber is not None:
+            return subscribe(subscriber)
+        return _decorator(subscribe)
+
+    def command(
+        self,
+        name: str,
+        *,
+        payload: Any = None,
+        id: str | None = None,  # noqa: A002
+        retry: RetryPolicy | None = None,
+    ) -> Callable[[SubscriberT], SubscriberT]:
+        """Carry out a command: it has exactly one subscriber, and a form on the dashboard made from `payload`.
+
+        Raises `InvalidSubscription`.
+        """
+
+        def subscribe(function: Subscriber) -> None:
+            self._add(
+                make_subscription(
+                    name, function, id=id, kind=Kind.COMMAND, mode="async", order=0, retry=retry, payload=payload
+                )
+            )
+
+        return _decorator(subscribe)
+
+    def off(self, names: str | Sequence[str], subscriber: Subscriber) -> None:
+        """Take a subscriber off the bus, for every process: messages emitted from now on do not reach it, and this
+        process starts no more of its deliveries. What it was already sent waits until somebody hosts it again.
+        Does nothing for an unknown subscriber.
+        """
+        gone = (names,) if isinstance(names, str) else tuple(names)
+        old = self._registry.remove(gone, subscriber)
+        if old is None or self._outbox is None:
+            return
+        still_hosted = self._registry.get(old.id) is not None
+        if self._worker is not None and not still_hosted:
+            self._worker.unhost(self._numbers[old.id])
+        store = self._started_store
+        self._outbox.change(lambda: store.unregister(old.id, gone))
+
+    # ── emit ────────────────────────────────────────────────────────────────────
+
+    def emit(self, name: str, payload: Mapping[str, Any] | Any = None, *, key: str | None = None) -> Emission:
+        """Say something. Already under way when this returns; awaiting it means: committed, and resolved by the sync
+        subscribers. A message emitted while a subscriber runs is caused by the one being handled.
+
+        payload: a JSON object, or an instance of the command's declared type. key: by default the payload's
+        `shipmentId` (`BUSLOG_KEY_FIELD`). Callable from the bus's event loop and from plain threads.
+
+        Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `SubscribersFailed` (an ExceptionGroup: the
+        message is stored and what failed is retried), `StillPending`, `DatabaseUnavailable`, `OutcomeUnknown`.
+        """
+        loop = self._loop
+        if loop is None or self._outbox is None:
+            raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
+        said = self._said(name, payload, key)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is loop:
+            return Emission(self._track(self._resolve(self._outbox.put(said))))
+        return Emission(asyncio.run_coroutine_threadsafe(self._put_and_resolve(said), loop))
+
+    def _said(self, name: str, payload: Any, key: str | None) -> Said:
+        check_name(name)
+        body = to_jsonable(payload)
+        text = encode(body)
+        command = self._registry.command(name)
+        if command is not None and command.payload_type is not None:
+            try:
+                parse_payload(command, text)
+            except PayloadRejected as error:
+                raise InvalidMessage(
+                    field=error.field, rule=error.rule, was=error.was, mend="Correct that field."
+                ) from None
+        cause = current_message.get()
+        return Said(
+            name=name,
+            payload=text,
+            key=check_key(key) if key is not None else None,
+            correlation_id=cause.correlation_id if cause else None,
+            causation_id=cause.id if cause else None,
+        )
+
+    def _track(self, resolution: Coroutine[Any, Any, Emitted]) -> asyncio.Task[Emitted]:
+        task = asyncio.create_task(resolution)
+        self._emissions.add(task)
+        task.add_done_callback(self._emissions.discard)
+        return task
+
+    async def _put_and_resolve(self, said: Said) -> Emitted:
+        if self._outbox is None:
+            raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
+        return await self._track(self._resolve(self._outbox.put(said)))
+
+    async def _resolve(self, receipt: asyncio.Future[Receipt]) -> Emitted:
+        stored, sync = (done := await receipt).stored, done.sync
+        outcomes = [await waiter for waiter in sync.values()]
+        errors = [outcome.exception for outcome in outcomes if outcome.exception is not None]
+        if any(outcome.state is State.PENDING for outcome in outcomes):
+            errors.append(_still_pending(stored.message_id))
+        if stored.awaited:
+            errors += await self._await_elsewhere(stored.message_id, stored.awaited)
+        if errors:
+            raise SubscribersFailed(stored.message_id, errors)
+        return Emitted(stored.message_id, stored.routed)
+
+    async def _await_elsewhere(self, message_id: UUID, subscriptions: Sequence[int]) -> list[Exception]:
+        """Sync subscribers that another process hosts: their first outcome, looked for until the deadline."""
+        give_up_at = time.monotonic() + self._chosen.sync_wait
+        pause = 0.01
+        while True:
+            found = await self._started_store.outcomes_of(message_id, subscriptions)
+            errors: list[Exception] = [
+                SubscriberFailed(
+                    field="sync subscriber", rule="succeeds", was=f"{error_type}: {error}",
+                    mend="It is retried in the background.",
+                )
+                for state, error_type, error in found.values()
+                if error_type is not None or state is State.CANCELLED
+            ]  # fmt: skip
+            if len(errors) + sum(state is State.SUCCEEDED for state, _, _ in found.values()) >= len(subscriptions):
+                return errors
+            if time.monotonic() >= give_up_at:
+                return [*errors, _still_pending(message_id)]
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    # ── start and stop ──────────────────────────────────────────────────────────
+
+    @property
+    def database(self) -> str:
+        """Which database this bus uses, for people."""
+        return str(self._database) if self._database else "not started"
+
+    async def start(self) -> None:
+        """Connect, register the subscribers, and begin to run them (unless `host=False`).
+
+        Raises `Misconfigured` (settings, schema), `DatabaseUnavailable`, `InvalidSubscription`.
+        """
+        self._database = await asyncio.to_thread(db.Database, self._chosen, log.info)
+        try:
+            await asyncio.to_thread(self._database.prepare)
+            self._store = Store(self._database.dsn)
+            await self._store.open()
+            if self._chosen.key_field:
+                await self._store.set_key_field(self._chosen.key_field)
+            hosted = {await self._register(subscription): subscription for subscription in self._registry}
+            if self._host:
+                self._worker = Worker(self._database.dsn, self._store, self._chosen)
+                await self._worker.start(hosted)
+        except BaseException:
+            await self._close()
+            raise
+        self._outbox = Outbox(self._store, self._worker)
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        """Send what was emitted, let running subscribers finish within the grace period, release the rest, leave."""
+        if self._outbox is None:
+            return
+        if self._emissions:
+            await asyncio.wait(list(self._emissions), timeout=self._chosen.grace)
+        if self._worker is not None:
+            await self._worker.stop()
+        self._loop = None  # from here on, emits are refused
+        await self._outbox.drain()
+        await asyncio.gather(*self._emissions, return_exceptions=True)
+        self._outbox = None
+        await self._close()
+
+    async def __aenter__(self) -> Bus:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _close(self) -> None:
+        if self._store is not None:
+            await self._store.close()
+        if self._database is not None:
+            await asyncio.to_thread(self._database.close)
+        self._store = self._worker = self._database = None
+
+    # ── subscriptions, in memory and in the database ────────────────────────────
+
+    @property
+    def _chosen(self) -> Settings:
+        return self._settings or settings()
+
+    @property
+    def _started_store(self) -> Store:
+        assert self._store is not None
+        return self._store
+
+    def _add(self, new: Subscription) -> None:
+        subscription = self._registry.add(new)
+        if self._outbox is not None:
+            self._outbox.change(lambda: self._register_late(subscription))
+
+    async def _register(self, subscription: Subscription) -> int:
+        number = await self._started_store.register(subscription, self._chosen.version)
+        self._numbers[subscription.id] = number
+        return number
+
+    async def _register_late(self, subscription: Subscription) -> None:
+        """A subscriber added while the bus runs counts for the emits after it."""
+        number = await self._register(subscription)
+        if self._worker is not None:
+            self._worker.host(number, subscription)
+
+
+def to_jsonable(payload: Any) -> Any:
+    """A payload as JSON values: a model, dataclass or TypedDict becomes an object; nothing becomes `{}`."""
+    if payload is None:
+        return {}
+    if isinstance(payload, Mapping):
+        return payload
+    try:
+        return to_jsonable_python(payload, by_alias=True)
+    except (ValueError, TypeError):
+        return payload  # `encode` says what is wrong with it
+
+
+def _still_pending(message_id: UUID) -> StillPending:
+    return StillPending(
+        field="sync subscriber", rule="has ended within the deadline", was=f"message {message_id} is still pending",
+        mend="It goes on in the background.",
+    )  # fmt: skip
+
+
+def _decorator(subscribe: Callable[[Subscriber], object]) -> Callable[[SubscriberT], SubscriberT]:
+    def decorate(function: SubscriberT) -> SubscriberT:
+        subscribe(cast("Subscriber", function))
+        return function
+
+    return decorate

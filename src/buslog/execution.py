@@ -1,0 +1,202 @@
+"""Run one delivery: decode, check, call, take the result, judge. Touches no database."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import sysconfig
+import traceback
+from concurrent.futures import Executor
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
+
+from buslog.errors import BuslogError
+from buslog.message import Kind, Message, State
+from buslog.payload import MAX_RESULT_BYTES
+from buslog.subscription import Subscription
+
+MAX_ERROR_LENGTH = 2_000
+MAX_TRACEBACK_LENGTH = 16_000
+
+current_message: ContextVar[Message[Any] | None] = ContextVar("buslog_current_message", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery leased to this process, with its message. `payload` is JSON text: it is decoded on its own, so that
+    one that will not decode fails alone. `fence` is asked for at settle.
+    """
+
+    message_id: UUID
+    subscription_id: int
+    fence: int
+    generation: int
+    attempt: int
+    repeats: int
+    kind: str
+    name: str
+    key: str | None
+    payload: str
+    emitted_at: datetime
+    correlation_id: UUID
+    causation_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt, ready to be settled. `exception` stays in the process, for a sync publisher."""
+
+    state: State
+    result: str | None = None
+    delay: float | None = None
+    error_type: str | None = None
+    error: str | None = None
+    frame: str | None = None
+    traceback: str | None = None
+    exception: Exception | None = None
+
+
+class PayloadRejected(BuslogError):
+    """A stored payload that the subscriber's declared type refuses. Not retried: it will not mend itself."""
+
+
+RELEASED = Outcome(State.PENDING)
+
+
+async def execute(claimed: Claimed, subscription: Subscription, threads: Executor) -> Outcome:
+    """Run the subscriber on its message. Raises only asyncio.CancelledError, when the worker stops it."""
+    try:
+        message = _message(claimed, subscription)
+        returned = await _call(subscription, message, threads)
+        return Outcome(State.SUCCEEDED, result=_result(returned))
+    except asyncio.CancelledError as error:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        return _judge(error, claimed.attempt, subscription)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a subscriber raises is its outcome)
+        return _judge(error, claimed.attempt, subscription)
+
+
+def _message(claimed: Claimed, subscription: Subscription) -> Message[Any]:
+    message: Message[Any] = Message(
+        id=claimed.message_id,
+        kind=Kind(claimed.kind),
+        name=claimed.name,
+        key=claimed.key,
+        payload=_decoded(claimed.payload),
+        emitted_at=claimed.emitted_at,
+        correlation_id=claimed.correlation_id,
+        causation_id=claimed.causation_id,
+        subscription=subscription.id,
+        attempt=claimed.attempt,
+        generation=claimed.generation,
+        repeats=claimed.repeats,
+    )
+    if subscription.payload_type is None:
+        return message
+    return message.with_payload(parse_payload(subscription, claimed.payload))
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PayloadRejected(
+            field="payload", rule="can be decoded", was=type(error).__name__, mend="Emit it anew, corrected."
+        ) from None
+
+
+def parse_payload(subscription: Subscription, text: str) -> Any:
+    """The payload in the subscription's declared type. Raises `PayloadRejected` naming the first field at fault."""
+    assert subscription.payload_type is not None
+    try:
+        return subscription.payload_type.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise PayloadRejected(
+            field=".".join(["payload", *(str(part) for part in first["loc"])]),
+            rule=first["msg"], mend="Emit it anew, corrected.",
+        ) from None  # fmt: skip
+
+
+async def _call(subscription: Subscription, message: Message[Any], threads: Executor) -> Any:
+    """Coroutine functions run in the loop; plain ones in a thread. Both see the message as the current one."""
+    token = current_message.set(message)
+    try:
+        if not runs_in_thread(subscription):
+            return await subscription.subscriber(message)
+        returned = await asyncio.get_running_loop().run_in_executor(
+            threads, copy_context().run, subscription.subscriber, message
+        )
+        return await returned if inspect.isawaitable(returned) else returned
+    finally:
+        current_message.reset(token)
+
+
+def _result(returned: Any) -> str | None:
+    """The JSON text of what a subscriber returned. What cannot be kept is named in its place: the work is done."""
+    if returned is None:
+        return None
+    try:
+        text = json.dumps(to_jsonable_python(returned), allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+    except (ValueError, TypeError, RecursionError) as error:
+        return json.dumps(
+            {"buslog": f"result not kept: {type(returned).__name__} is not JSON ({type(error).__name__})"}
+        )
+    if size > MAX_RESULT_BYTES or "\\u0000" in text:
+        reason = f"{size} bytes, limit {MAX_RESULT_BYTES}" if size > MAX_RESULT_BYTES else "it holds NUL characters"
+        return json.dumps({"buslog": f"result not kept: {reason}"})
+    return text
+
+
+def _judge(error: BaseException, attempt: int, subscription: Subscription) -> Outcome:
+    """Retry, or failed: the policy decides, but a payload that was refused is not tried again."""
+    delay = None if isinstance(error, PayloadRejected) else subscription.retry.delay_after(attempt)
+    return Outcome(
+        State.FAILED if delay is None else State.RETRYING,
+        delay=delay,
+        error_type=type(error).__qualname__,
+        error=storable(str(error) or repr(error), MAX_ERROR_LENGTH),
+        frame=_own_frame(error.__traceback__),
+        traceback=storable("".join(traceback.format_exception(error)), MAX_TRACEBACK_LENGTH),
+        exception=error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} was raised"),
+    )
+
+
+def storable(text: str, length: int) -> str:
+    """A text that PostgreSQL can hold: no NUL, no lone surrogates, at most `length` characters (its end is kept)."""
+    clean = text.replace("\x00", "�").encode("utf-8", "replace").decode()
+    return clean if len(clean) <= length else "…" + clean[1 - length :]
+
+
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {str(Path(__file__).parent)}
+)
+
+
+def _own_frame(trace: TracebackType | None) -> str | None:
+    """The innermost frame of the subscriber's own code, as `file:line in function`."""
+    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith((*_LIBRARIES, "<"))]
+    return (
+        storable(f"{_relative(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name}", 300) if frames else None
+    )
+
+
+def _relative(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+
+
+def runs_in_thread(subscription: Subscription) -> bool:
+    """Whether the subscriber is a plain function, which nothing can stop once it runs."""
+    return not inspect.iscoroutinefunction(inspect.unwrap(subscription.subscriber))

@@ -1,0 +1,163 @@
+"""Many emits, one commit: what is emitted while a commit is in flight goes out together in the next one.
+
+Nothing waits on a timer: a lone emit leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from buslog.errors import BuslogError, InvalidMessage, OutcomeUnknown
+from buslog.execution import Outcome
+from buslog.store import Said, Store, Stored
+from buslog.worker import Worker
+
+MAX_BATCH = 200
+MAX_BATCH_BYTES = 8_000_000
+NOTIFY_SPACING = 0.01  # seconds; more notifications than that wake nobody sooner
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A stored message, and the outcomes of its sync deliveries that run here."""
+
+    stored: Stored
+    sync: dict[int, asyncio.Future[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    said: Said
+    receipt: asyncio.Future[Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of subscriptions, in its place among the emits."""
+
+    make: Callable[[], Awaitable[None]]
+    made: asyncio.Future[None]
+
+
+class Outbox:
+    """What is on its way into the log, in the order it was said."""
+
+    def __init__(self, store: Store, worker: Worker | None) -> None:
+        self._store = store
+        self._worker = worker
+        self._waiting: deque[_Letter | _Change] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._notifying: asyncio.Task[None] | None = None
+        self._notify_again = False
+
+    def put(self, said: Said) -> asyncio.Future[Receipt]:
+        """Take a message; the future resolves once it is committed."""
+        letter = _Letter(said, asyncio.get_running_loop().create_future())
+        self._append(letter)
+        return letter.receipt
+
+    def change(self, make: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
+        """Run `make` after the emits before it and before the emits after it."""
+        change = _Change(make, asyncio.get_running_loop().create_future())
+        self._append(change)
+        return change.made
+
+    async def drain(self) -> None:
+        """Wait until everything taken so far is out."""
+        while self._flushing is not None or self._notifying is not None:
+            await asyncio.gather(*(task for task in (self._flushing, self._notifying) if task))
+
+    def _append(self, item: _Letter | _Change) -> None:
+        self._waiting.append(item)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name="buslog-outbox")
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                if isinstance(self._waiting[0], _Change):
+                    await self._carry_out(self._waiting.popleft())  # type: ignore[arg-type]
+                else:
+                    await self._send(self._next_batch())
+        finally:
+            self._flushing = None
+
+    def _next_batch(self) -> list[_Letter]:
+        batch: list[_Letter] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            letter = self._waiting[0]
+            if isinstance(letter, _Change):
+                break
+            self._waiting.popleft()
+            batch.append(letter)
+            size += len(letter.said.payload)
+        return batch
+
+    async def _send(self, batch: list[_Letter]) -> None:
+        try:
+            await self._store_and_lease(batch)
+        except InvalidMessage as error:
+            # One bad message must not sink the others of its commit.
+            if len(batch) == 1:
+                _fail(batch, error)
+            else:
+                for letter in batch:
+                    await self._send([letter])
+        except BuslogError as error:
+            if isinstance(error, OutcomeUnknown) and self._worker:
+                self._worker.reconcile_soon()
+            _fail(batch, error)
+        except BaseException as error:
+            _fail(batch, OutcomeUnknown(field="emit", rule="is confirmed", was=type(error).__name__))
+            raise
+
+    async def _store_and_lease(self, batch: list[_Letter]) -> None:
+        said = [letter.said for letter in batch]
+        if self._worker is None:
+            receipts = [Receipt(stored, {}) for stored in await self._store.emit_many(said)]
+        else:
+            async with self._worker.gate.shared():
+                stored_many = await self._store.emit_many(said, self._worker.lease())
+                receipts = [
+                    Receipt(stored, self._worker.adopt(stored.claims(one)))
+                    for one, stored in zip(said, stored_many, strict=True)
+                ]
+        for letter, receipt in zip(batch, receipts, strict=True):
+            if not letter.receipt.done():
+                letter.receipt.set_result(receipt)
+        if any(receipt.stored.routed > len(receipt.stored.leased) for receipt in receipts):
+            self._notify_soon()
+
+    async def _carry_out(self, change: _Change) -> None:
+        try:
+            await change.make()
+        except BuslogError as error:
+            change.made.set_exception(error)
+        else:
+            change.made.set_result(None)
+
+    def _notify_soon(self) -> None:
+        self._notify_again = True
+        if self._notifying is None:
+            self._notifying = asyncio.create_task(self._notify(), name="buslog-notify")
+
+    async def _notify(self) -> None:
+        try:
+            while self._notify_again:
+                self._notify_again = False
+                await self._store.notify()
+                await asyncio.sleep(NOTIFY_SPACING)
+        except BuslogError:
+            pass  # the workers' poll finds what a lost notification would have told
+        finally:
+            self._notifying = None
+
+
+def _fail(batch: list[_Letter], error: BuslogError) -> None:
+    for letter in batch:
+        if not letter.receipt.done():
+            letter.receipt.set_exception(error)

@@ -1,0 +1,7 @@
+-- The registered commands with their schema, and whether a live worker carries their code. Called by insights.
+SELECT r.name, s.subscription, s.description, s.payload_schema::text,
+       EXISTS (SELECT FROM buslog.workers w WHERE s.id = ANY (w.hosts)
+                 AND w.retired_at IS NULL AND w.lease_until > clock_timestamp())
+FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
+WHERE s.kind = 'command' AND s.active
+ORDER BY r.name

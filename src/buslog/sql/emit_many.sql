@@ -1,0 +1,4 @@
+-- Many messages in one commit. Called by store.emit_many.
+SELECT message_id, kind::text, key, emitted_at, correlation_id, routed, leased, fences, awaited
+FROM buslog.emit_many(%b::text[], %b::text[]::jsonb[], %b::text[], %b::uuid[], %b::uuid[],
+                      'bus', NULL, %b::bigint, %b::integer[], %b::integer)

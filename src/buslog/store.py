@@ -1,0 +1,244 @@
+"""The bus's writes, each one named query: emit, claim, settle, rescue. Raises BuslogError only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from buslog import db
+from buslog.errors import InvalidMessage, InvalidSubscription
+from buslog.execution import Claimed, Outcome
+from buslog.message import State
+from buslog.retry import RetryPolicy
+from buslog.subscription import Subscription
+
+POOL_SIZE = 5  # emit, claim, settle, rescue, and one to spare
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message on its way into the log. `payload` is checked JSON text."""
+
+    name: str
+    payload: str
+    key: str | None = None
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a message that was said: its deliveries born leased to us, and the sync ones that are not."""
+
+    message_id: UUID
+    kind: str
+    key: str | None
+    emitted_at: datetime
+    correlation_id: UUID
+    routed: int
+    leased: list[int]
+    fences: list[int]
+    awaited: list[int]
+
+    def claims(self, said: Said) -> list[Claimed]:
+        """The deliveries born leased, as if they had been claimed."""
+        return [
+            Claimed(
+                self.message_id, subscription, fence, 1, 1, 0, self.kind, said.name, self.key, said.payload,
+                self.emitted_at, self.correlation_id, said.causation_id,
+            )
+            for subscription, fence in zip(self.leased, self.fences, strict=True)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a worker brings to an emit: its id, the subscriptions it hosts, how many deliveries it can start now."""
+
+    worker: int | None
+    hosts: list[int]
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A delivery whose worker is gone."""
+
+    message_id: UUID
+    subscription_id: int
+    fence: int
+    attempt: int
+    retry: RetryPolicy
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An outcome with the delivery and the fence it is for."""
+
+    message_id: UUID
+    subscription_id: int
+    fence: int
+    outcome: Outcome
+
+
+NOBODY = Lease(None, [], 0)
+
+
+class Store:
+    """One pool of connections, each statement a transaction of its own."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool = db.make_pool(dsn, POOL_SIZE)
+
+    async def open(self) -> None:
+        with db.translated(self._dsn):
+            await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    # ── subscriptions and workers ───────────────────────────────────────────────
+
+    async def register(self, subscription: Subscription, code_version: str) -> int:
+        """Record a subscription; returns its number. It counts from this commit on. Raises `InvalidSubscription`."""
+        schema = subscription.payload_schema
+        try:
+            rows = await self._rows(
+                "register",
+                (
+                    subscription.id, list(subscription.names), subscription.kind.value, subscription.mode.value,
+                    subscription.order, subscription.position, json.dumps(subscription.retry.as_json()),
+                    json.dumps(schema) if schema else None, subscription.description, code_version,
+                ),
+            )  # fmt: skip
+        except InvalidMessage as error:
+            raise InvalidSubscription(
+                field=error.field, rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
+            ) from None
+        number: int = rows[0][0]
+        return number
+
+    async def unregister(self, subscription: str, names: Sequence[str]) -> None:
+        """Take names away from a subscription: new messages of them do not reach it."""
+        await self._rows("unregister", (subscription, list(names)))
+
+    async def set_key_field(self, key_field: str) -> None:
+        """Where the key is found, for emits by Python and by SQL alike."""
+        await self._do("set_key_field", {"key_field": key_field})
+
+    async def enter(self, worker: str, version: str, hosts: Sequence[int], lease: float) -> int:
+        """A worker comes in; returns its id. `lease` in seconds."""
+        rows = await self._rows("worker_enter", (worker, version, list(hosts), lease))
+        number: int = rows[0][0]
+        return number
+
+    async def leave(self, worker: int) -> None:
+        await self._do("worker_leave", (worker,))
+
+    # ── emit, claim, settle ─────────────────────────────────────────────────────
+
+    async def emit_many(self, said: Sequence[Said], lease: Lease = NOBODY) -> list[Stored]:
+        """Store messages and their deliveries in one commit, in the order given.
+
+        Raises `InvalidMessage` (nothing is stored) and `OutcomeUnknown` (the connection broke during the commit).
+        """
+        rows = await self._rows(
+            "emit_many",
+            (
+                [m.name for m in said], [m.payload for m in said], [m.key for m in said],
+                [m.correlation_id for m in said], [m.causation_id for m in said],
+                lease.worker, lease.hosts, lease.places,
+            ),
+            committing=True,
+        )  # fmt: skip
+        return [Stored(*row) for row in rows]
+
+    async def claim(self, worker: int, subscriptions: Sequence[int], places: int) -> list[Claimed]:
+        """Take up to `places` ready deliveries; each attempt is counted here."""
+        rows = await self._rows("claim", (worker, list(subscriptions), places))
+        return [Claimed(*row) for row in rows]
+
+    async def held(self, worker: int) -> list[Claimed]:
+        """What the database holds as running under a worker."""
+        return [Claimed(*row) for row in await self._rows("held", (worker,))]
+
+    async def settle(self, settlements: Sequence[Settlement], worker: str, code_version: str) -> set[tuple[UUID, int]]:
+        """Record outcomes; returns (message id, subscription number) of those that were not stale."""
+        outcomes = [s.outcome for s in settlements]
+        rows = await self._rows(
+            "settle",
+            (
+                [s.message_id for s in settlements], [s.subscription_id for s in settlements],
+                [s.fence for s in settlements], [o.state.value for o in outcomes], [o.delay for o in outcomes],
+                [o.result for o in outcomes], [o.error_type for o in outcomes], [o.error for o in outcomes],
+                [o.frame for o in outcomes], [o.traceback for o in outcomes], worker, code_version,
+            ),
+        )  # fmt: skip
+        return {(row[0], row[1]) for row in rows}
+
+    async def promote_due(self, places: int) -> tuple[int, float | None]:
+        """Make due deliveries ready; returns how many, and the seconds until the next one is due."""
+        (row,) = await self._rows("promote_due", (places,))
+        return row[0], row[1]
+
+    async def outcomes_of(
+        self, message_id: UUID, subscriptions: Sequence[int]
+    ) -> Mapping[int, tuple[State | None, str | None, str | None]]:
+        """By subscription number: state, error type, error."""
+        rows = await self._rows("outcomes_of", {"message": message_id, "subscriptions": list(subscriptions)})
+        return {row[0]: (State(row[1]) if row[1] else None, row[2], row[3]) for row in rows}
+
+    # ── rescue and upkeep ───────────────────────────────────────────────────────
+
+    async def retire_workers(self) -> bool:
+        """Retire workers whose lease expired; true when there may be deliveries to rescue."""
+        (row,) = await self._rows("retire_workers", ())
+        return bool(row[0])
+
+    async def orphans(self, places: int) -> list[Orphan]:
+        """Deliveries running under no live worker, at most `places`."""
+        rows = await self._rows("orphans", (places,))
+        return [Orphan(row[0], row[1], row[2], row[3], RetryPolicy.from_json(row[4]), row[5]) for row in rows]
+
+    async def forget_retired(self) -> None:
+        """Forget retired workers that hold nothing any more."""
+        await self._do("forget_retired", ())
+
+    async def ensure_partitions(self) -> None:
+        """Make the partitions of the next three months."""
+        await self._rows("ensure_partitions", ())
+
+    async def notify(self) -> None:
+        """Wake sleeping workers."""
+        await self._rows("notify", ())
+
+    # ── one door ────────────────────────────────────────────────────────────────
+
+    async def _rows(
+        self, name: str, values: Sequence[Any] | Mapping[str, Any], *, committing: bool = False
+    ) -> list[tuple[Any, ...]]:
+        async with self._connection() as connection:
+            with db.translated(self._dsn, committing=committing):
+                cursor = await connection.execute(db.query(name), values, prepare=True)
+                return await cursor.fetchall()
+
+    async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+        async with self._connection() as connection:
+            with db.translated(self._dsn):
+                await connection.execute(db.query(name), values, prepare=True)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[db.AsyncConnection]:
+        with db.translated(self._dsn):
+            connection = await self._pool.getconn()
+        try:
+            yield connection
+        finally:
+            await self._pool.putconn(connection)

@@ -1,0 +1,163 @@
+"""Names → subscribers: what a Bus knows of those who react, before any database is asked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from buslog.errors import InvalidMessage, InvalidSubscription
+from buslog.message import Kind, Message, Mode
+from buslog.payload import check_name
+from buslog.retry import RetryPolicy
+
+Subscriber = Callable[[Message[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscriber's registered record. `id` is `module:qualname` unless given; it outlives the process."""
+
+    id: str
+    names: tuple[str, ...]
+    subscriber: Subscriber
+    kind: Kind = Kind.EVENT
+    mode: Mode = Mode.ASYNC
+    order: int = 0
+    position: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    payload_type: TypeAdapter[Any] | None = None
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the subscriber's docstring."""
+        return (inspect.getdoc(self.subscriber) or "").split("\n\n", 1)[0]
+
+    @property
+    def payload_schema(self) -> dict[str, Any] | None:
+        """The JSON Schema (2020-12) of the declared payload type."""
+        return self.payload_type.json_schema() if self.payload_type else None
+
+
+class Registry:
+    """The subscriptions of one Bus, in the order of their registration."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Subscription] = {}
+        self._registered = 0
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, subscription: str) -> Subscription | None:
+        return self._by_id.get(subscription)
+
+    def command(self, name: str) -> Subscription | None:
+        """The subscription that carries out a command; None when no such command is registered here."""
+        found = (s for s in self._by_id.values() if s.kind is Kind.COMMAND and name in s.names)
+        return next(found, None)
+
+    def add(self, new: Subscription) -> Subscription:
+        """Take a subscription in, or add names to the one that the same subscriber has with the same options.
+
+        Raises `InvalidSubscription` for an id that is taken, and where a command would not have exactly one.
+        """
+        old = self._by_id.get(new.id)
+        if old is not None:
+            new = self._merged(old, new)
+        for other in self._by_id.values():
+            shared = set(other.names) & set(new.names)
+            if other.id != new.id and shared and Kind.COMMAND in {other.kind, new.kind}:
+                raise InvalidSubscription(
+                    field="subscription", rule="is the only one of a command",
+                    was=f"{new.id} for {min(shared)}, which has {other.id}", limit="one",
+                    mend="Use an event where several react.",
+                )  # fmt: skip
+        if old is None:
+            self._registered += 1
+            new = replace(new, position=self._registered)
+        self._by_id[new.id] = new
+        return new
+
+    def remove(self, names: Sequence[str], subscriber: Subscriber) -> Subscription | None:
+        """Take names away from a subscriber; returns what the subscription was, or None when it had none of them."""
+        for old in self._by_id.values():
+            if old.subscriber == subscriber and set(old.names) & set(names):
+                kept = tuple(name for name in old.names if name not in names)
+                if kept:
+                    self._by_id[old.id] = replace(old, names=kept)
+                else:
+                    del self._by_id[old.id]
+                return old
+        return None
+
+    @staticmethod
+    def _merged(old: Subscription, new: Subscription) -> Subscription:
+        options = replace(new, names=old.names, position=old.position, payload_type=old.payload_type)
+        if options != old or (new.payload_schema != old.payload_schema):
+            raise InvalidSubscription(
+                field="id", rule="is used once", was=new.id, mend="Give this subscriber an id of its own: id=…"
+            )
+        return replace(old, names=tuple(dict.fromkeys(old.names + new.names)))
+
+
+def make_subscription(
+    names: str | Sequence[str],
+    subscriber: Subscriber,
+    *,
+    id: str | None,  # noqa: A002  (the word users know)
+    kind: Kind,
+    mode: str,
+    order: int,
+    retry: RetryPolicy | None,
+    payload: Any,
+) -> Subscription:
+    """A checked subscription. Raises `InvalidSubscription`, or TypeError for what cannot be called."""
+    if not callable(subscriber):
+        raise TypeError(f"a subscriber is a function, not {type(subscriber).__name__}")
+    if mode not in set(Mode):
+        raise InvalidSubscription(
+            field="mode", rule="is one of async, sync, serial", was=str(mode), mend="Choose one of the three."
+        )
+    return Subscription(
+        id=checked_id(id if id is not None else default_id(subscriber)),
+        names=checked_names(names),
+        subscriber=subscriber,
+        kind=kind,
+        mode=Mode(mode),
+        order=order,
+        retry=retry or RetryPolicy(),
+        payload_type=TypeAdapter(payload) if payload is not None else None,
+    )
+
+
+def checked_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several, each fit for a message. Raises `InvalidSubscription`."""
+    given = (names,) if isinstance(names, str) else tuple(names)
+    if not given:
+        raise InvalidSubscription(field="name", rule="is given", was="none", mend="Name at least one event.")
+    try:
+        return tuple(dict.fromkeys(check_name(name) for name in given))
+    except InvalidMessage as error:
+        raise InvalidSubscription(
+            field=error.field, rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
+        ) from None
+
+
+def checked_id(subscription: str) -> str:
+    """A subscription's id is 1 to 200 printable characters, like a name."""
+    try:
+        return check_name(subscription)
+    except InvalidMessage as error:
+        raise InvalidSubscription(
+            field="id", rule=error.rule, was=error.was, limit=error.limit, mend="Give an id of your own: id=…"
+        ) from None
+
+
+def default_id(subscriber: Subscriber) -> str:
+    """`module:qualname`: where the code is, so that it survives a restart."""
+    named = subscriber if hasattr(subscriber, "__qualname__") else type(subscriber)
+    return f"{named.__module__}:{named.__qualname__}"

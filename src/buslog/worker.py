@@ -1,0 +1,420 @@
+"""claim → execute → settle. Holds a lease, rescues what others lost, and stops gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from buslog import db
+from buslog.config import Settings
+from buslog.errors import BuslogError, InvalidMessage
+from buslog.execution import RELEASED, Claimed, Outcome, execute, runs_in_thread
+from buslog.lease import BEATS_PER_LEASE, Beat
+from buslog.message import Mode, State
+from buslog.store import NOBODY, Lease, Orphan, Settlement, Store
+from buslog.subscription import Subscription
+
+log = logging.getLogger("buslog.worker")
+
+SETTLE_BATCH = 500
+RESCUE_BATCH = 500
+RECONCILE_EVERY = 30.0  # seconds between looks for deliveries leased to us whose claim we never heard of
+RESCUE_ALL_EVERY = 60.0  # seconds between looks for deliveries of workers whose row is gone altogether
+PARTITIONS_EVERY = 3600.0
+BACKOFF = (0.1, 5.0)  # seconds: the first wait after a database error, and the longest
+
+Key = tuple[UUID, int, int]  # message, subscription number, fence
+
+
+class Worker:
+    """Runs the subscribers it hosts, up to `concurrency` deliveries at once.
+
+    Sync deliveries of messages emitted by this process run beside that limit: their publisher waits for them, and may
+    hold one of the places itself.
+    """
+
+    def __init__(self, dsn: str, store: Store, settings: Settings) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.gate = Gate()
+        self._dsn = dsn
+        self._store = store
+        self._settings = settings
+        self._hosted: dict[int, Subscription] = {}
+        self._id: int | None = None
+        self._beat: Beat | None = None
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="buslog-subscriber")
+        self._in_flight: dict[Key, asyncio.Task[None]] = {}  # until settled
+        self._places_taken = 0
+        self._outcomes: list[Settlement] = []
+        self._waiters: dict[Key, asyncio.Future[Outcome]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._has_outcomes = asyncio.Event()
+        self._stopping = False
+        self._reconcile_at = time.monotonic() + RECONCILE_EVERY
+        self._due_check_at = 0.0
+
+    # ── what the bus asks ───────────────────────────────────────────────────────
+
+    async def start(self, hosted: Mapping[int, Subscription]) -> None:
+        """Enter the database with a lease and begin to work."""
+        self._hosted = dict(hosted)
+        await self._enter()
+        loops = {"claim": self._claim_loop, "settle": self._settle_loop, "listen": self._listen_loop,
+                 "rescue": self._rescue_loop}  # fmt: skip
+        self._loops = [asyncio.create_task(_surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
+
+    def host(self, number: int, subscription: Subscription) -> None:
+        """Take one more subscription in."""
+        self._hosted[number] = subscription
+        self._tell_beat()
+        self._wake.set()
+
+    def unhost(self, number: int) -> None:
+        """Start no more deliveries of a subscription."""
+        self._hosted.pop(number, None)
+        self._tell_beat()
+
+    def lease(self) -> Lease:
+        """What an emit may lease to this worker."""
+        if self._id is None:
+            return NOBODY
+        return Lease(self._id, list(self._hosted), self._free_places)
+
+    def adopt(self, claims: Sequence[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
+        """Start deliveries born leased to this worker. Returns the outcomes of the sync ones, by subscription."""
+        sync: dict[int, asyncio.Future[Outcome]] = {}
+        for claimed in claims:
+            subscription = self._hosted.get(claimed.subscription_id)
+            if subscription is not None and subscription.mode is Mode.SYNC:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters[_key(claimed)] = sync[claimed.subscription_id] = waiter
+                self._start(claimed, takes_place=False)
+            else:
+                self._start(claimed)
+        return sync
+
+    def reconcile_soon(self) -> None:
+        """The answer to a claim or emit was lost: look for what the database leased to us."""
+        self._reconcile_at = 0.0
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Stop claiming, let what runs finish within the grace period, release the rest without charging an attempt.
+
+        A subscriber in a thread cannot be stopped: past the grace period it is left to its lease, so that nobody runs
+        it a second time while it runs.
+        """
+        self._stopping = True
+        self._wake.set()
+        claim, settle, *others = self._loops
+        for loop in others:
+            loop.cancel()
+        await asyncio.gather(claim, *others, return_exceptions=True)
+        running = [task for task in self._in_flight.values() if not task.done()]
+        if running:
+            await asyncio.wait(running, timeout=self._settings.grace)
+        abandoned = await self._release_running()
+        give_up_at = time.monotonic() + self._settings.grace
+        while self._outcomes and time.monotonic() < give_up_at:
+            await asyncio.sleep(0.01)
+        settle.cancel()
+        await asyncio.gather(settle, return_exceptions=True)
+        self._threads.shutdown(wait=False)
+        await self._leave(abandoned=abandoned)
+
+    # ── claim ───────────────────────────────────────────────────────────────────
+
+    @property
+    def _free_places(self) -> int:
+        return 0 if self._stopping else max(0, self._settings.concurrency - self._places_taken)
+
+    async def _claim_loop(self) -> None:
+        backoff = BACKOFF[0]
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                wait = await self._claim_once()
+                backoff = BACKOFF[0]
+            except BuslogError as error:
+                log.warning("claim: %s", error)
+                self._reconcile_at = 0.0
+                wait = backoff * random.uniform(0.5, 1.5)  # noqa: S311  (jitter)
+                backoff = min(backoff * 2, BACKOFF[1])
+            if wait and not self._stopping:
+                await _wait_for(self._wake, wait)
+
+    async def _claim_once(self) -> float:
+        """One pass; returns how many seconds to wait for the next one, at most."""
+        if time.monotonic() >= self._reconcile_at:
+            await self._reconcile()
+        next_due = await self._promote_due()
+        places = self._free_places
+        if not places or not self._hosted or self._id is None:
+            return self._settings.poll
+        hosts = random.sample(list(self._hosted), len(self._hosted))
+        async with self.gate.shared():
+            claims = await self._store.claim(self._id, hosts, places)
+            for claimed in sorted(claims, key=lambda c: c.fence):
+                self._start(claimed)
+        if len(claims) == places:
+            return 0.0 if self._free_places else self._settings.poll
+        return min(next_due, self._settings.poll) * random.uniform(0.8, 1.0)  # noqa: S311  (jitter)
+
+    async def _promote_due(self) -> float:
+        """Seconds until something is due; looks at most once a poll, or when the next one is due."""
+        now = time.monotonic()
+        if now >= self._due_check_at:
+            promoted, next_in = await self._store.promote_due(self._settings.concurrency * 10)
+            wait = self._settings.poll if next_in is None else min(next_in, self._settings.poll)
+            self._due_check_at = now + (0.0 if promoted else wait)
+        return max(0.005, self._due_check_at - now)
+
+    async def _reconcile(self) -> None:
+        """Take in what is leased to us without our knowing; under the gate, so that no claim or emit is half-way."""
+        async with self.gate.exclusive():
+            if self._id is not None:
+                for claimed in await self._store.held(self._id):
+                    if _key(claimed) not in self._in_flight:
+                        log.warning("delivery %s × %s was leased here unheard; running it now",
+                                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+                        self._start(claimed)
+            self._reconcile_at = time.monotonic() + RECONCILE_EVERY
+
+    # ── execute ─────────────────────────────────────────────────────────────────
+
+    def _start(self, claimed: Claimed, *, takes_place: bool = True) -> None:
+        self._places_taken += takes_place
+        task = asyncio.create_task(self._run(claimed, takes_place=takes_place))
+        self._in_flight[_key(claimed)] = task
+
+    async def _run(self, claimed: Claimed, *, takes_place: bool) -> None:
+        subscription = self._hosted.get(claimed.subscription_id)
+        try:
+            outcome = RELEASED if subscription is None else await execute(claimed, subscription, self._threads)
+        except asyncio.CancelledError:
+            if subscription is not None and runs_in_thread(subscription):
+                self._abandon(claimed)
+                raise
+            outcome = RELEASED
+        finally:
+            was_full = not self._free_places
+            self._places_taken -= takes_place
+            if was_full:
+                self._wake.set()
+        self._outcomes.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
+        self._has_outcomes.set()
+
+    def _abandon(self, claimed: Claimed) -> None:
+        log.warning("delivery %s × %s still runs in its thread; its lease will run out",
+                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+        if (waiter := self._waiters.pop(_key(claimed), None)) and not waiter.done():
+            waiter.set_result(RELEASED)
+
+    # ── settle ──────────────────────────────────────────────────────────────────
+
+    async def _settle_loop(self) -> None:
+        backoff = BACKOFF[0]
+        while True:
+            await self._has_outcomes.wait()
+            batch = self._outcomes[:SETTLE_BATCH]
+            try:
+                await self._settle(batch)
+            except BuslogError as error:
+                log.warning("settle: %s; the outcomes are kept and tried again", error)
+                await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
+                backoff = min(backoff * 2, BACKOFF[1])
+                continue
+            backoff = BACKOFF[0]
+            del self._outcomes[: len(batch)]
+            if not self._outcomes:
+                self._has_outcomes.clear()
+
+    async def _settle(self, batch: Sequence[Settlement]) -> None:
+        try:
+            accepted = await self._store.settle(batch, self.name, self._settings.version)
+        except InvalidMessage:
+            # Something in one of them cannot be stored: the others must not wait for it.
+            if len(batch) > 1:
+                for settlement in batch:
+                    await self._settle([settlement])
+                return
+            accepted = await self._store.settle([_bare(batch[0])], self.name, self._settings.version)
+        for settlement in batch:
+            key = (settlement.message_id, settlement.subscription_id, settlement.fence)
+            if (settlement.message_id, settlement.subscription_id) not in accepted:
+                log.warning("stale outcome of delivery %s × %s refused", *key[:2])
+            self._in_flight.pop(key, None)
+            if (waiter := self._waiters.pop(key, None)) and not waiter.done():
+                waiter.set_result(settlement.outcome)
+        if any(_is_serial(self._hosted.get(settlement.subscription_id)) for settlement in batch):
+            self._wake.set()  # the next of the chain may be ready
+
+    # ── listen, rescue, lease ───────────────────────────────────────────────────
+
+    async def _listen_loop(self) -> None:
+        while True:
+            try:
+                connection = await db.connect_async(self._dsn)
+                async with connection:
+                    with db.translated(self._dsn):
+                        await connection.execute("LISTEN buslog")
+                        self._wake.set()  # what was said while nobody listened
+                        async for _ in connection.notifies():
+                            self._wake.set()
+            except BuslogError as error:
+                log.warning("listen: %s; the poll goes on", error)
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
+
+    async def _rescue_loop(self) -> None:
+        rescue_all_at = partitions_at = 0.0
+        while True:
+            try:
+                if await self._store.retire_workers() or time.monotonic() >= rescue_all_at:
+                    await self._rescue()
+                    rescue_all_at = time.monotonic() + RESCUE_ALL_EVERY
+                if time.monotonic() >= partitions_at:
+                    await self._store.ensure_partitions()
+                    partitions_at = time.monotonic() + PARTITIONS_EVERY
+            except BuslogError as error:
+                log.warning("rescue: %s", error)
+            await asyncio.sleep(self._settings.lease / BEATS_PER_LEASE * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _rescue(self) -> None:
+        """Take back the deliveries of workers that are gone. The settle's fence decides between two rescuers."""
+        while orphans := await self._store.orphans(RESCUE_BATCH):
+            log.warning("rescuing %d deliveries of %s", len(orphans), ", ".join(sorted({o.worker for o in orphans})))
+            for worker in {orphan.worker for orphan in orphans}:
+                lost = [_lost(orphan) for orphan in orphans if orphan.worker == worker]
+                await self._store.settle(lost, worker, "")
+            self._wake.set()
+        await self._store.forget_retired()
+
+    async def _enter(self) -> None:
+        hosts = list(self._hosted)
+        self._id = await self._store.enter(self.name, self._settings.version, hosts, self._settings.lease)
+        loop = asyncio.get_running_loop()
+        lost = lambda: loop.call_soon_threadsafe(self._enter_anew)  # noqa: E731
+        self._beat = Beat(self._dsn, self._id, hosts, self._settings.lease, lost)
+        self._beat.start()
+
+    def _enter_anew(self) -> None:
+        """Retired meanwhile: what runs is no longer ours to settle, new claims need a new id."""
+        log.warning("lease lost; entering anew")
+        self._id = None
+        self._loops.append(asyncio.create_task(_surviving(self._enter), name="buslog-enter"))
+
+    def _tell_beat(self) -> None:
+        if self._beat is not None:
+            self._beat.hosts = list(self._hosted)
+
+    # ── stop ────────────────────────────────────────────────────────────────────
+
+    async def _release_running(self) -> bool:
+        """Cancel what still runs. True when a subscriber in a thread had to be left to its lease."""
+        running = {key: task for key, task in self._in_flight.items() if not task.done()}
+        for task in running.values():
+            task.cancel()
+        ended = await asyncio.gather(*running.values(), return_exceptions=True)
+        return any(isinstance(end, asyncio.CancelledError) for end in ended)
+
+    async def _leave(self, *, abandoned: bool) -> None:
+        if self._beat is not None:
+            await asyncio.to_thread(self._beat.stop)
+        if abandoned or self._id is None:
+            return
+        try:
+            unheard = [c for c in await self._store.held(self._id) if _key(c) not in self._in_flight]
+            release = [Settlement(c.message_id, c.subscription_id, c.fence, RELEASED) for c in unheard]
+            if release:
+                await self._store.settle(release, self.name, self._settings.version)
+            await self._store.leave(self._id)
+        except BuslogError as error:
+            log.warning("leaving: %s; the lease will run out", error)
+
+
+class Gate:
+    """Claims and emits pass it together while the database leases deliveries to us that we have not taken in yet;
+    whoever asks what is leased to us passes it alone.
+    """
+
+    def __init__(self) -> None:
+        self._door = asyncio.Lock()
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        async with self._door:
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        async with self._door:
+            await self._empty.wait()
+            yield
+
+
+async def _surviving(loop: Any) -> None:
+    """Runs a loop of the worker again when something unforeseen ends it: a worker that holds a lease must work."""
+    while True:
+        try:
+            coroutine: Coroutine[Any, Any, None] = loop()
+            await coroutine
+        except Exception:
+            log.exception("unforeseen error; going on")
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _key(claimed: Claimed) -> Key:
+    return claimed.message_id, claimed.subscription_id, claimed.fence
+
+
+def _is_serial(subscription: Subscription | None) -> bool:
+    return subscription is not None and subscription.mode is Mode.SERIAL
+
+
+def _bare(settlement: Settlement) -> Settlement:
+    """The same outcome without what could not be stored."""
+    outcome = settlement.outcome
+    told = None if outcome.error_type is None else "its text could not be stored"
+    bare = Outcome(outcome.state, delay=outcome.delay, error_type=outcome.error_type and "Error", error=told)
+    return Settlement(settlement.message_id, settlement.subscription_id, settlement.fence, bare)
+
+
+def _lost(orphan: Orphan) -> Settlement:
+    delay = orphan.retry.delay_after(orphan.attempt)
+    outcome = Outcome(
+        State.FAILED if delay is None else State.RETRYING,
+        delay=delay,
+        error_type="WorkerLost",
+        error=f"worker {orphan.worker} stopped renewing its lease while it ran this",
+    )
+    return Settlement(orphan.message_id, orphan.subscription_id, orphan.fence, outcome)

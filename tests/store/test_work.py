@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+
+from buslog import db
+from buslog.message import State
+
+from .conftest import Scene
+
+
+def states(connection: db.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT subscription, state FROM buslog.log").fetchall())
+
+
+async def test_a_claim_takes_each_delivery_once_in_order_and_counts_the_attempt(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    ids = [await scene.emit() for _ in range(5)]
+    first, second = await scene.claim(3), await scene.claim(3)
+    assert [c.message_id for c in first + second] == ids
+    assert {c.attempt for c in first + second} == {1}
+    assert await scene.claim() == []
+
+
+async def test_two_workers_never_claim_the_same_delivery(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    for _ in range(60):
+        await scene.emit()
+    takes = await asyncio.gather(*(scene.claim(10) for _ in range(10)))
+    claimed = [c.message_id for take in takes for c in take]
+    assert len(claimed) == len(set(claimed))
+
+
+async def test_a_busy_subscription_does_not_hide_the_others(scene: Scene) -> None:
+    await scene.subscribe("busy", name="often")
+    await scene.subscribe("quiet", name="seldom")
+    for _ in range(20):
+        await scene.emit("often")
+    await scene.emit("seldom")
+    orders = [list(scene.numbers.values()), list(scene.numbers.values())[::-1]]
+    claims = [c for order in orders for c in await scene.store.claim(scene.worker, order, 2)]
+    assert "quiet" in scene.names_of(claims)
+
+
+async def test_a_worker_claims_only_what_it_hosts(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    assert await scene.store.claim(scene.worker, [999], 10) == []
+
+
+async def test_a_success_leaves_the_hot_table_and_stays_in_the_log(scene: Scene, connection: db.Connection) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (claimed,) = await scene.claim()
+    assert await scene.settle(claimed)
+    assert connection.execute("SELECT count(*) FROM buslog.deliveries").fetchone() == (0,)
+    assert states(connection) == {"mail": "succeeded"}
+
+
+async def test_a_stale_worker_cannot_settle_a_rescued_delivery(scene: Scene, connection: db.Connection) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (stale,) = await scene.claim()
+    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp() - interval '1 second'")
+    assert await scene.store.retire_workers()
+    (orphan,) = await scene.store.orphans(10)
+    assert orphan.fence == stale.fence
+    assert await scene.settle(stale, State.RETRYING, delay=0)  # the rescuer's, with the same fence
+    assert not await scene.settle(stale)
+    await scene.store.promote_due(10)
+    (fresh,) = await scene.claim()
+    assert not await scene.settle(stale)
+    assert (fresh.attempt, await scene.settle(fresh)) == (2, True)
+    assert states(connection) == {"mail": "succeeded"}
+
+
+async def test_a_worker_without_a_row_is_an_orphan_s_worker_too(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    await scene.claim()
+    await scene.store.leave(scene.worker)
+    assert len(await scene.store.orphans(10)) == 1
+
+
+async def test_the_deliveries_of_a_live_worker_are_not_orphans(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    await scene.claim()
+    assert not await scene.store.retire_workers()
+    assert await scene.store.orphans(10) == []
+
+
+async def test_retired_workers_are_forgotten_only_when_they_hold_nothing(
+    scene: Scene, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (claimed,) = await scene.claim()
+    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp() - interval '1 second'")
+    await scene.store.retire_workers()
+    await scene.store.forget_retired()
+    assert await scene.store.retire_workers(), "still to be rescued"
+    await scene.settle(claimed)
+    await scene.store.forget_retired()
+    assert not await scene.store.retire_workers()
+
+
+async def test_an_error_waits_for_its_time_and_keeps_its_history(scene: Scene, connection: db.Connection) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (claimed,) = await scene.claim()
+    await scene.settle(claimed, State.RETRYING, delay=60)
+    assert states(connection) == {"mail": "retrying"}
+    promoted, next_in = await scene.store.promote_due(10)
+    assert promoted == 0
+    assert 50 < (next_in or 0) <= 60
+    assert await scene.claim() == []
+    row = connection.execute("SELECT attempts, last_error_type, last_error FROM buslog.log").fetchone()
+    assert row == (1, "ValueError", "broken")
+
+
+async def test_a_released_delivery_is_not_charged(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (claimed,) = await scene.claim()
+    await scene.settle(claimed, State.PENDING)
+    (again,) = await scene.claim()
+    assert again.attempt == 1
+    assert again.fence > claimed.fence
+
+
+async def test_one_commit_settles_many_outcomes_and_drops_the_stale_ones(scene: Scene) -> None:
+    from buslog.execution import Outcome
+    from buslog.store import Settlement
+
+    await scene.subscribe("mail")
+    for _ in range(10):
+        await scene.emit()
+    claims = await scene.claim(10)
+    settlements = [
+        Settlement(c.message_id, c.subscription_id, c.fence + (i == 3) * 10**6, Outcome(State.SUCCEEDED))
+        for i, c in enumerate(claims)
+    ]
+    accepted = await scene.store.settle(settlements, "host:1", "")
+    assert accepted == {(c.message_id, c.subscription_id) for i, c in enumerate(claims) if i != 3}
+
+
+# ── serial chains ───────────────────────────────────────────────────────────────
+
+
+async def chain(scene: Scene, length: int = 3) -> None:
+    for place in range(length):
+        await scene.subscribe(f"s{place}", mode="serial", order=place)
+    await scene.emit()
+
+
+async def test_the_serial_subscribers_of_a_message_run_one_after_the_other_in_order(scene: Scene) -> None:
+    await scene.subscribe("last", mode="serial", order=9)
+    await chain(scene)
+    ran = []
+    while claims := await scene.claim():
+        assert len(claims) == 1
+        ran += scene.names_of(claims)
+        await scene.settle(claims[0])
+    assert ran == ["s0", "s1", "s2", "last"]
+
+
+async def test_a_chain_waits_for_its_head_through_retries(scene: Scene) -> None:
+    await chain(scene)
+    (head,) = await scene.claim()
+    await scene.settle(head, State.RETRYING, delay=0)
+    assert await scene.claim() == []
+    await scene.store.promote_due(10)
+    assert scene.names_of(await scene.claim()) == ["s0"]
+
+
+async def test_a_chain_stays_blocked_behind_a_failed_head(scene: Scene, connection: db.Connection) -> None:
+    await chain(scene)
+    (head,) = await scene.claim()
+    await scene.settle(head, State.FAILED)
+    assert await scene.claim() == []
+    assert states(connection) == {"s0": "failed", "s1": "blocked", "s2": "blocked"}
+
+
+async def test_two_messages_do_not_wait_for_each_other_s_chains(scene: Scene) -> None:
+    await chain(scene)
+    await scene.emit()
+    assert scene.names_of(await scene.claim()) == ["s0", "s0"]

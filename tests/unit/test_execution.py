@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel
+
+from buslog import Bus, Message, RetryPolicy, State
+from buslog.execution import Claimed, Outcome, current_message, execute
+
+
+def claimed(payload: str = '{"shipmentId": "S-42"}', attempt: int = 1) -> Claimed:
+    now = datetime.now(UTC)
+    return Claimed(uuid4(), 1, 1, 1, attempt, 0, "event", "departed", "S-42", payload, now, uuid4(), None)
+
+
+@pytest_asyncio.fixture
+async def threads() -> AsyncIterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+async def outcome_of(
+    subscriber: Any, threads: ThreadPoolExecutor, given: Claimed | None = None, **options: Any
+) -> Outcome:
+    bus = Bus()
+    bus.on("departed", subscriber, **options)
+    (subscription,) = bus._registry
+    return await execute(given or claimed(), subscription, threads)
+
+
+async def test_what_a_subscriber_returns_is_its_result(threads: ThreadPoolExecutor) -> None:
+    async def subscriber(message: Message) -> dict[str, Any]:
+        return {"key": message.key, "at": datetime(2026, 1, 1, tzinfo=UTC)}
+
+    outcome = await outcome_of(subscriber, threads)
+    assert outcome.state is State.SUCCEEDED
+    assert json.loads(outcome.result or "") == {"key": "S-42", "at": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    "result", [object(), float("nan"), "x" * 64_001, "\x00", "\ud800"], ids=["object", "nan", "long", "nul", "surrogate"]
+)
+async def test_a_result_that_cannot_be_kept_does_not_undo_the_work(threads: ThreadPoolExecutor, result: Any) -> None:
+    outcome = await outcome_of(lambda _: result, threads)
+    assert outcome.state is State.SUCCEEDED
+    assert outcome.result is None or "not kept" in outcome.result
+
+
+async def test_an_error_is_retried_with_type_text_and_own_frame(threads: ThreadPoolExecutor) -> None:
+    async def subscriber(message: Message) -> None:
+        json.loads("no json")
+
+    outcome = await outcome_of(subscriber, threads)
+    assert outcome.state is State.RETRYING
+    assert outcome.delay == pytest.approx(5, rel=0.2)
+    assert outcome.error_type == "JSONDecodeError"
+    assert "test_execution.py" in (outcome.frame or "") and "in subscriber" in (outcome.frame or "")
+
+
+async def test_the_last_attempt_that_raises_has_failed(threads: ThreadPoolExecutor) -> None:
+    def subscriber(message: Message) -> None:
+        raise ValueError("no\x00 \ud800 way")
+
+    outcome = await outcome_of(subscriber, threads, claimed(attempt=2), retry=RetryPolicy(max_attempts=2))
+    assert outcome.state is State.FAILED
+    assert outcome.error == "no� ? way"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_a_subscriber_cannot_take_the_worker_down_by_raising(
+    threads: ThreadPoolExecutor, error: BaseException
+) -> None:
+    async def subscriber(message: Message) -> None:
+        raise error
+
+    assert (await outcome_of(subscriber, threads)).state is State.RETRYING
+
+
+@pytest.mark.parametrize("payload", ["[" * 20_000, '{"n": ' + "1" * 5000 + "}", "{"], ids=["deep", "digits", "broken"])
+async def test_a_payload_that_will_not_decode_fails_alone_and_at_once(
+    threads: ThreadPoolExecutor, payload: str
+) -> None:
+    outcome = await outcome_of(lambda _: None, threads, claimed(payload))
+    assert (outcome.state, outcome.error_type) == (State.FAILED, "PayloadRejected")
+
+
+class Departed(BaseModel):
+    shipmentId: str  # noqa: N815
+    eta: datetime | None = None
+
+
+async def test_a_declared_payload_arrives_parsed(threads: ThreadPoolExecutor) -> None:
+    async def subscriber(message: Message[Departed]) -> str:
+        assert isinstance(message.payload, Departed)
+        return message.payload.shipmentId
+
+    assert (await outcome_of(subscriber, threads, payload=Departed)).result == '"S-42"'
+
+
+async def test_a_payload_that_breaks_its_schema_fails_unretried_naming_the_field(threads: ThreadPoolExecutor) -> None:
+    outcome = await outcome_of(
+        lambda _: None, threads, claimed('{"shipmentId": "S-42", "eta": "secret"}'), payload=Departed
+    )
+    assert outcome.state is State.FAILED
+    assert "payload.eta" in (outcome.error or "")
+    assert "secret" not in (outcome.error or "")
+
+
+async def test_each_subscriber_sees_the_message_it_handles_as_the_current_one(threads: ThreadPoolExecutor) -> None:
+    def plain(message: Message) -> bool:
+        return current_message.get() is message
+
+    async def coroutine(message: Message) -> bool:
+        return current_message.get() is message
+
+    assert (await outcome_of(plain, threads)).result == "true"
+    assert (await outcome_of(coroutine, threads)).result == "true"
+    assert current_message.get() is None
+
+
+async def test_the_idempotency_key_is_the_same_for_every_retry(threads: ThreadPoolExecutor) -> None:
+    given = claimed()
+    again = Claimed(**{**{f: getattr(given, f) for f in Claimed.__slots__}, "attempt": 2, "generation": 2})
+    first = await outcome_of(lambda m: m.idempotency_key, threads, given, id="mail")
+    assert first.result == (await outcome_of(lambda m: m.idempotency_key, threads, again, id="mail")).result
