@@ -195,7 +195,8 @@ class BusByHand:
         if state != "imported":
             self.run(
                 """INSERT INTO buslog.ended_deliveries
-                       (message_id, subscription_id, generation, attempts, repeats, state, finished_at, error_type, error)
+                       (message_id, subscription_id, generation, attempts, repeats, state, finished_at, error_type,
+                        error)
                    VALUES (%s, %s, 1, 3, 0, %s::buslog.state, %s::timestamptz, 'CarrierTimeout', 'no answer')""",
                 row[0], next(iter(self._subscriptions)), state, at,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""claim → execute → settle. Holds a lease, rescues what others lost, and stops gracefully."""
+"""claim → execute → settle. Holds a lease and stops gracefully."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -18,18 +17,17 @@ from buslog import db
 from buslog.config import Settings
 from buslog.errors import BuslogError, InvalidMessage
 from buslog.execution import RELEASED, Claimed, Outcome, execute, runs_in_thread
+from buslog.gate import Gate
 from buslog.lease import BEATS_PER_LEASE, Beat
-from buslog.message import Mode, State
-from buslog.store import NOBODY, Lease, Orphan, Settlement, Store
+from buslog.message import Mode
+from buslog.rescue import Rescue
+from buslog.store import NOBODY, Lease, Settlement, Store
 from buslog.subscription import Subscription
 
 log = logging.getLogger("buslog.worker")
 
 SETTLE_BATCH = 500
-RESCUE_BATCH = 500
 RECONCILE_EVERY = 30.0  # seconds between looks for deliveries leased to us whose claim we never heard of
-RESCUE_ALL_EVERY = 60.0  # seconds between looks for deliveries of workers whose row is gone altogether
-PARTITIONS_EVERY = 3600.0
 BACKOFF = (0.1, 5.0)  # seconds: the first wait after a database error, and the longest
 
 Key = tuple[UUID, int, int]  # message, subscription number, fence
@@ -69,8 +67,9 @@ class Worker:
         """Enter the database with a lease and begin to work."""
         self._hosted = dict(hosted)
         await self._enter()
+        rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
         loops = {"claim": self._claim_loop, "settle": self._settle_loop, "listen": self._listen_loop,
-                 "rescue": self._rescue_loop}  # fmt: skip
+                 "rescue": rescue.run}  # fmt: skip
         self._loops = [asyncio.create_task(_surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:
@@ -259,7 +258,7 @@ class Worker:
         if any(_is_serial(self._hosted.get(settlement.subscription_id)) for settlement in batch):
             self._wake.set()  # the next of the chain may be ready
 
-    # ── listen, rescue, lease ───────────────────────────────────────────────────
+    # ── listen, lease ────────────────────────────────────────────────────────────
 
     async def _listen_loop(self) -> None:
         while True:
@@ -274,30 +273,6 @@ class Worker:
             except BuslogError as error:
                 log.warning("listen: %s; the poll goes on", error)
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
-
-    async def _rescue_loop(self) -> None:
-        rescue_all_at = partitions_at = 0.0
-        while True:
-            try:
-                if await self._store.retire_workers() or time.monotonic() >= rescue_all_at:
-                    await self._rescue()
-                    rescue_all_at = time.monotonic() + RESCUE_ALL_EVERY
-                if time.monotonic() >= partitions_at:
-                    await self._store.ensure_partitions()
-                    partitions_at = time.monotonic() + PARTITIONS_EVERY
-            except BuslogError as error:
-                log.warning("rescue: %s", error)
-            await asyncio.sleep(self._settings.lease / BEATS_PER_LEASE * random.uniform(0.8, 1.2))  # noqa: S311
-
-    async def _rescue(self) -> None:
-        """Take back the deliveries of workers that are gone. The settle's fence decides between two rescuers."""
-        while orphans := await self._store.orphans(RESCUE_BATCH):
-            log.warning("rescuing %d deliveries of %s", len(orphans), ", ".join(sorted({o.worker for o in orphans})))
-            for worker in {orphan.worker for orphan in orphans}:
-                lost = [_lost(orphan) for orphan in orphans if orphan.worker == worker]
-                await self._store.settle(lost, worker, "")
-            self._wake.set()
-        await self._store.forget_retired()
 
     async def _enter(self) -> None:
         hosts = list(self._hosted)
@@ -342,36 +317,6 @@ class Worker:
             log.warning("leaving: %s; the lease will run out", error)
 
 
-class Gate:
-    """Claims and emits pass it together while the database leases deliveries to us that we have not taken in yet;
-    whoever asks what is leased to us passes it alone.
-    """
-
-    def __init__(self) -> None:
-        self._door = asyncio.Lock()
-        self._inside = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
-        async with self._door:
-            self._inside += 1
-            self._empty.clear()
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
-
-    @asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[None]:
-        async with self._door:
-            await self._empty.wait()
-            yield
-
-
 async def _surviving(loop: Any) -> None:
     """Runs a loop of the worker again when something unforeseen ends it: a worker that holds a lease must work."""
     while True:
@@ -407,14 +352,3 @@ def _bare(settlement: Settlement) -> Settlement:
     told = None if outcome.error_type is None else "its text could not be stored"
     bare = Outcome(outcome.state, delay=outcome.delay, error_type=outcome.error_type and "Error", error=told)
     return Settlement(settlement.message_id, settlement.subscription_id, settlement.fence, bare)
-
-
-def _lost(orphan: Orphan) -> Settlement:
-    delay = orphan.retry.delay_after(orphan.attempt)
-    outcome = Outcome(
-        State.FAILED if delay is None else State.RETRYING,
-        delay=delay,
-        error_type="WorkerLost",
-        error=f"worker {orphan.worker} stopped renewing its lease while it ran this",
-    )
-    return Settlement(orphan.message_id, orphan.subscription_id, orphan.fence, outcome)

@@ -23,13 +23,13 @@ class Scene:
         self.worker = 0
         self.numbers: dict[str, int] = {}
 
-    async def subscribe(self, id: str, name: str = "departed", **options: Any) -> int:
+    async def subscribe(self, subscription_id: str, name: str = "departed", **options: Any) -> int:
         bus = Bus()
-        bus.on(name, lambda _: None, id=id, retry=RetryPolicy(max_attempts=3), **options)
+        bus.on(name, lambda _: None, id=subscription_id, retry=RetryPolicy(max_attempts=3), **options)
         (subscription,) = bus._registry
-        self.numbers[id] = await self.store.register(subscription, "test")
+        self.numbers[subscription_id] = await self.store.register(subscription, "test")
         self.worker = await self.store.enter("host:1", "test", list(self.numbers.values()), 60)
-        return self.numbers[id]
+        return self.numbers[subscription_id]
 
     async def emit(self, name: str = "departed", payload: dict[str, Any] | None = None) -> UUID:
         (stored,) = await self.store.emit_many([Said(name, json.dumps(payload or {"shipmentId": "S-42"}))])
@@ -46,7 +46,7 @@ class Scene:
         return bool(await self.store.settle([settlement], "host:1", "test"))
 
     def names_of(self, claims: list[Claimed]) -> list[str]:
-        names = {number: id for id, number in self.numbers.items()}
+        names = {number: given for given, number in self.numbers.items()}
         return [names[c.subscription_id] for c in claims]
 
 

@@ -60,7 +60,7 @@ def test_a_given_key_goes_before_the_payload_s(connection: db.Connection) -> Non
 
 async def test_the_key_field_is_a_setting_for_sql_and_python_alike(scene: Scene, connection: db.Connection) -> None:
     await scene.store.set_key_field("booking.number")
-    connection.execute("SELECT buslog.emit('a', '{\"booking\": {\"number\": \"B-1\"}, \"shipmentId\": \"S-1\"}')")
+    connection.execute('SELECT buslog.emit(\'a\', \'{"booking": {"number": "B-1"}, "shipmentId": "S-1"}\')')
     assert connection.execute("SELECT key FROM buslog.log").fetchone() == ("B-1",)
 
 
@@ -150,11 +150,11 @@ async def test_registering_one_command_twice_is_refused(scene: Scene) -> None:
     from buslog import Bus
     from buslog.errors import InvalidSubscription
 
-    for id, kind in (("first", "command"), ("second", "command"), ("third", "on")):
+    for given, kind in (("first", "command"), ("second", "command"), ("third", "on")):
         bus = Bus()
-        getattr(bus, kind)("resync", id=id)(lambda _: None)
+        getattr(bus, kind)("resync", id=given)(lambda _: None)
         (subscription,) = bus._registry
-        if id == "first":
+        if given == "first":
             await scene.store.register(subscription, "")
         else:
             with pytest.raises(InvalidSubscription, match="only one of a command"):

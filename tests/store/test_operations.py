@@ -133,9 +133,7 @@ async def test_what_has_ended_well_cannot_be_cancelled_nor_run_now(scene: Scene,
             operation([ref])
 
 
-def test_an_unknown_delivery_is_named_and_nothing_is_audited(
-    operations: Operations, connection: db.Connection
-) -> None:
+def test_an_unknown_delivery_is_named_and_nothing_is_audited(operations: Operations, connection: db.Connection) -> None:
     with pytest.raises(NotFound):
         operations.replay([DeliveryRef(uuid4(), "mail")])
     assert audit(connection) == []
@@ -155,9 +153,7 @@ async def test_replaying_the_failed_head_lets_its_chain_go_on(scene: Scene, oper
     assert ran == ["s0", "s1", "s2"]
 
 
-async def test_cancelling_the_failed_head_lets_its_chain_go_on_without_it(
-    scene: Scene, operations: Operations
-) -> None:
+async def test_cancelling_the_failed_head_lets_its_chain_go_on_without_it(scene: Scene, operations: Operations) -> None:
     for place in range(2):
         await scene.subscribe(f"s{place}", mode="serial", order=place)
     message_id = await scene.emit()
@@ -167,9 +163,7 @@ async def test_cancelling_the_failed_head_lets_its_chain_go_on_without_it(
     assert scene.names_of(await scene.claim()) == ["s1"]
 
 
-async def test_replaying_a_whole_chain_runs_it_one_after_the_other_again(
-    scene: Scene, operations: Operations
-) -> None:
+async def test_replaying_a_whole_chain_runs_it_one_after_the_other_again(scene: Scene, operations: Operations) -> None:
     refs = []
     for place in range(3):
         await scene.subscribe(f"s{place}", mode="serial", order=place)

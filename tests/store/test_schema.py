@@ -28,7 +28,8 @@ def test_an_emit_never_fails_for_want_of_a_partition(connection: db.Connection) 
     for (suffix,) in connection.execute("SELECT suffix FROM buslog.partitions").fetchall():
         for table in ("messages", "ended_deliveries", "attempts"):
             connection.execute(f"DROP TABLE buslog.{table}_{suffix}")
-    connection.execute("UPDATE buslog.partitions SET from_time = '2020-01-01', until_time = '2020-02-01', suffix = 'm202001'"
+    connection.execute("UPDATE buslog.partitions"
+                       " SET from_time = '2020-01-01', until_time = '2020-02-01', suffix = 'm202001'"
                        " WHERE suffix = (SELECT min(suffix) FROM buslog.partitions)")  # fmt: skip
     connection.execute("DELETE FROM buslog.partitions WHERE suffix <> 'm202001'")
     connection.execute("SELECT buslog.emit('departed', '{}')")
@@ -41,8 +42,8 @@ def test_history_gets_partitions_of_whole_years_up_to_the_first_month(connection
     assert connection.execute("SELECT buslog.ensure_partitions('2010-06-01Z', '2012-01-01Z')").fetchone() == (0,)
     connection.execute("SELECT buslog.ensure_partitions('2012-05-01Z', now())")
     gaps = connection.execute(
-        "SELECT count(*) FROM (SELECT from_time, lag(until_time) OVER (ORDER BY from_time) AS before FROM buslog.partitions) p"
-        " WHERE from_time <> before"
+        "SELECT count(*) FROM (SELECT from_time, lag(until_time) OVER (ORDER BY from_time) AS before"
+        " FROM buslog.partitions) AS p WHERE from_time <> before"
     ).fetchone()
     assert gaps == (0,)
 

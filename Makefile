@@ -1,0 +1,56 @@
+# make run · make test · make check · make install. Everything lands in .venv; nothing else of the machine is touched,
+# but for a browser that `make test` needs and does not find.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: install run test check format lock browser clean
+
+install: .venv/run.stamp
+
+run: install
+	@$(BIN)/buslog up examples.freight:bus --also examples.freight.traffic
+
+test: .venv/dev.stamp browser
+	@$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/dev.stamp
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+browser: .venv/dev.stamp
+	@$(BIN)/python tests/browser.py
+
+# After a change of dependencies in pyproject.toml. The lock files hold versions and hashes, no addresses.
+lock: .venv/dev.stamp
+	@for extra in run dev; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url $$( [ $$extra = dev ] && echo --extra dev ) \
+	    pyproject.toml requirements/build.in --output-file requirements/$$extra.txt || exit 1; \
+	done
+
+clean:
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "buslog needs Python 3.11 or later; set PYTHON=/path/to/one" >&2; exit 2; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { echo "The venv module is missing: on Debian, apt install python3-venv" >&2; exit 2; }
+
+.venv/run.stamp: pyproject.toml requirements/run.txt | .venv/bin/python
+	@echo "Installing buslog and what it needs (a minute, once)"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/run.stamp
+	@echo "Installing what its tests need"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from buslog import Bus, Message, RetryPolicy, db
+from buslog.config import Settings
+from buslog.message import DeliveryRef
+from buslog.operations import Actor, Operations
+
+from .conftest import QUICK, log_rows, states, until
+
+
+async def test_an_error_is_retried_until_it_succeeds(bus: Bus, connection: db.Connection) -> None:
+    attempts: list[int] = []
+
+    async def shaky(message: Message) -> None:
+        attempts.append(message.attempt)
+        if message.attempt < 3:
+            raise ConnectionError("carrier does not answer")
+
+    bus.on("departed", shaky, retry=QUICK)
+    async with bus:
+        await bus.emit("departed")
+        await until(lambda: log_rows(connection, "state, attempts", "departed") == [("succeeded", 3)])
+    assert attempts == [1, 2, 3]
+    rows = connection.execute("SELECT attempt, error_type, error FROM buslog.attempts ORDER BY attempt").fetchall()
+    assert rows == [(n, "ConnectionError", "carrier does not answer") for n in (1, 2)]
+
+
+async def test_what_keeps_failing_waits_for_a_person_and_a_replay_mends_it(bus: Bus, connection: db.Connection) -> None:
+    works = False
+
+    async def mail(message: Message) -> str:
+        if not works:
+            raise OSError("mail server refuses")
+        return "sent"
+
+    bus.on("departed", mail, retry=QUICK, id="mail")
+    async with bus:
+        emitted = await bus.emit("departed")
+        await until(lambda: log_rows(connection, "state, attempts", "departed") == [("failed", 3)])
+        works = True
+        ref = DeliveryRef(emitted.id, "mail")
+        await asyncio.to_thread(Operations(bus._database.dsn, Actor("me", "cli")).replay, [ref])  # type: ignore[union-attr]
+        await until(lambda: states(connection) == {"mail": "succeeded"})
+    assert connection.execute("SELECT count(*) FROM buslog.attempts").fetchone() == (3,)
+
+
+async def test_an_emit_by_sql_is_delivered_within_the_poll(bus: Bus, connection: db.Connection) -> None:
+    async def subscriber(message: Message) -> None: ...
+
+    bus.on("departed", subscriber)
+    async with bus:
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        connection.execute("SELECT buslog.emit('departed', '{}')")
+        await until(lambda: log_rows(connection, "state", "departed") == [("succeeded",)])
+        assert time.monotonic() - began < 2
+
+
+async def test_a_worker_runs_no_more_at_once_than_its_places(test_settings: Settings) -> None:
+    bus = Bus(settings=test_settings.model_copy(update={"concurrency": 4}))
+    running = most = done = 0
+
+    async def subscriber(message: Message) -> None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        done += 1
+
+    bus.on("departed", subscriber)
+    async with bus:
+        for _ in range(60):
+            bus.emit("departed")
+        await until(lambda: done == 60)
+    assert most == 4
+
+
+async def test_a_stopping_bus_lets_running_subscribers_finish(bus: Bus, connection: db.Connection) -> None:
+    started = asyncio.Event()
+
+    async def subscriber(message: Message) -> None:
+        started.set()
+        await asyncio.sleep(0.3)
+
+    bus.on("departed", subscriber)
+    async with bus:
+        await bus.emit("departed")
+        await started.wait()
+    assert log_rows(connection, "state, attempts", "departed") == [("succeeded", 1)]
+    assert connection.execute("SELECT count(*) FROM buslog.workers").fetchone() == (0,)
+
+
+async def test_past_the_grace_period_a_delivery_is_released_without_charging_an_attempt(
+    test_settings: Settings, connection: db.Connection
+) -> None:
+    bus = Bus(settings=test_settings.model_copy(update={"grace": 0.1}))
+    started = asyncio.Event()
+
+    async def endless(message: Message) -> None:
+        started.set()
+        await asyncio.sleep(3600)
+
+    bus.on("departed", endless)
+    async with bus:
+        await bus.emit("departed")
+        await started.wait()
+    assert log_rows(connection, "state, attempts", "departed") == [("pending", 0)]
+
+
+async def test_a_thread_that_will_not_end_is_left_to_its_lease_and_not_run_twice(
+    test_settings: Settings, connection: db.Connection
+) -> None:
+    bus = Bus(settings=test_settings.model_copy(update={"grace": 0.1}))
+    started, held = threading.Event(), threading.Event()
+
+    def stuck(message: Message) -> None:
+        started.set()
+        held.wait(30)
+
+    bus.on("departed", stuck)
+    async with bus:
+        await bus.emit("departed")
+        await asyncio.to_thread(started.wait, 5)
+    assert log_rows(connection, "state, attempts", "departed") == [("running", 1)]
+    assert connection.execute("SELECT count(*) FROM buslog.workers").fetchone() == (1,)
+    held.set()
+
+
+async def test_deliveries_of_a_dead_worker_are_rescued_with_the_attempt_charged(
+    bus: Bus, connection: db.Connection
+) -> None:
+    seen: list[int] = []
+
+    async def subscriber(message: Message) -> None:
+        seen.append(message.attempt)
+
+    bus.on("departed", subscriber, retry=QUICK, id="mail")
+    async with bus:
+        pass  # registered
+    connection.execute("SELECT buslog.emit('departed', '{}')")
+    connection.execute(
+        "INSERT INTO buslog.workers (worker, version, hosts, lease_until)"
+        " VALUES ('dead:1', '', '{}', clock_timestamp() + interval '0.5 s')"
+    )
+    connection.execute(
+        "SELECT * FROM buslog.claim((SELECT id FROM buslog.workers), ARRAY(SELECT id FROM buslog.subscriptions), 5)"
+    )
+    async with bus:
+        await until(lambda: seen == [2])
+        await until(lambda: states(connection) == {"mail": "succeeded"})
+    rows = connection.execute("SELECT attempt, error_type, worker FROM buslog.attempts").fetchall()
+    assert rows == [(1, "WorkerLost", "dead:1")]
+
+
+async def test_a_worker_that_was_retired_enters_anew_and_works_on(bus: Bus, connection: db.Connection) -> None:
+    async def subscriber(message: Message) -> None: ...
+
+    bus.on("departed", subscriber)
+    async with bus:
+        before = bus._worker._id  # type: ignore[union-attr]
+        connection.execute("UPDATE buslog.workers SET retired_at = clock_timestamp()")
+        await until(lambda: bus._worker._id not in {None, before})  # type: ignore[union-attr]
+        await bus.emit("departed")
+        connection.execute("SELECT buslog.emit('departed', '{}')")
+        await until(lambda: {row[0] for row in log_rows(connection, "state", "departed")} == {"succeeded"})
+
+
+async def test_a_lease_is_kept_while_the_event_loop_is_blocked(test_settings: Settings, dsn: str) -> None:
+    bus = Bus(settings=test_settings.model_copy(update={"lease": 1.0}))
+
+    async def blocking(message: Message) -> None:
+        time.sleep(2.5)
+
+    bus.on("departed", blocking)
+    async with bus:
+        await bus.emit("departed")
+    with db.connect(dsn) as connection:
+        assert log_rows(connection, "state, attempts", "departed") == [("succeeded", 1)]
+
+
+async def test_what_was_leased_here_unheard_is_run(bus: Bus, connection: db.Connection) -> None:
+    """A claim whose answer was lost on the way: the database leased a delivery to a worker that does not know."""
+    seen: list[Any] = []
+
+    async def subscriber(message: Message) -> None:
+        seen.append(message.id)
+
+    bus.on("departed", subscriber, id="mail")
+    async with bus:
+        worker = bus._worker
+        assert worker is not None
+        hosted, worker._hosted = worker._hosted, {}  # it claims nothing while we claim in its name
+        await asyncio.sleep(0.2)
+        connection.execute("SELECT buslog.emit('departed', '{}')")
+        connection.execute(
+            "SELECT * FROM buslog.claim(%s, ARRAY(SELECT id FROM buslog.subscriptions), 5)", [worker._id]
+        )
+        worker._hosted = hosted
+        await asyncio.sleep(0.3)
+        assert seen == []
+        worker.reconcile_soon()
+        await until(lambda: states(connection) == {"mail": "succeeded"})
+    assert len(seen) == 1
+
+
+async def test_an_undecodable_row_fails_alone_and_the_batch_goes_on(bus: Bus, connection: db.Connection) -> None:
+    async def subscriber(message: Message) -> None: ...
+
+    bus.on("departed", subscriber, id="mail")
+    async with bus:
+        pass
+    connection.execute("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 5)")
+    connection.execute(
+        "UPDATE buslog.messages SET payload = ('{\"a\":' || repeat('[', 5000) || repeat(']', 5000) || '}')::jsonb"
+        " WHERE id = (SELECT id FROM buslog.messages ORDER BY id LIMIT 1)"
+    )
+    async with bus:
+        await until(lambda: {r[0] for r in log_rows(connection, "state", "departed")} == {"succeeded", "failed"})
+        await until(
+            lambda: sorted(r[0] for r in log_rows(connection, "state", "departed")) == ["failed"] + ["succeeded"] * 4
+        )
+
+
+async def test_a_worker_goes_on_when_all_its_connections_are_cut(bus: Bus, connection: db.Connection) -> None:
+    seen: list[Any] = []
+
+    async def subscriber(message: Message) -> None:
+        seen.append(message.id)
+        await asyncio.sleep(0.05)
+
+    bus.on("departed", subscriber)
+    async with bus:
+        connection.execute("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 40)")
+        await until(lambda: len(seen) > 5)
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        await until(lambda: {r[0] for r in log_rows(connection, "state", "departed")} == {"succeeded"}, 20)
+    assert len(set(seen)) == 40
+
+
+@pytest.mark.parametrize("workers", [3])
+async def test_several_workers_share_the_work_and_run_each_delivery_once(
+    test_settings: Settings, connection: db.Connection, workers: int
+) -> None:
+    ran: list[Any] = []
+
+    async def subscriber(message: Message) -> None:
+        ran.append(message.id)
+        await asyncio.sleep(0.005)
+
+    buses = [Bus(settings=test_settings) for _ in range(workers)]
+    for bus in buses:
+        bus.on("departed", subscriber, id="mail", retry=RetryPolicy())
+        await bus.start()
+    connection.execute("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 300)")
+    await until(lambda: len(ran) >= 300)
+    for bus in buses:
+        await bus.stop()
+    assert len(ran) == len(set(ran)) == 300
