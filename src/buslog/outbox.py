@@ -120,8 +120,8 @@ class Outbox:
         if self._worker is None:
             receipts = [Receipt(stored, {}) for stored in await self._store.emit_many(said)]
         else:
-            async with self._worker.gate.shared():
-                stored_many = await self._store.emit_many(said, self._worker.lease())
+            async with self._worker.leasing(len(said)) as lease:
+                stored_many = await self._store.emit_many(said, lease)
                 receipts = [
                     Receipt(stored, self._worker.adopt(stored.claims(one)))
                     for one, stored in zip(said, stored_many, strict=True)

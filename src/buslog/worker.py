@@ -8,8 +8,9 @@ import os
 import random
 import socket
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -36,13 +37,13 @@ Key = tuple[UUID, int, int]  # message, subscription number, fence
 class Worker:
     """Runs the subscribers it hosts, up to `concurrency` deliveries at once.
 
-    Sync deliveries of messages emitted by this process run beside that limit: their publisher waits for them, and may
-    hold one of the places itself.
+    Sync deliveries of messages emitted by this process start even when all places are taken: their publisher waits for
+    them, and may hold one of the places itself.
     """
 
     def __init__(self, dsn: str, store: Store, settings: Settings) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.gate = Gate()
+        self._gate = Gate()
         self._dsn = dsn
         self._store = store
         self._settings = settings
@@ -83,11 +84,18 @@ class Worker:
         self._hosted.pop(number, None)
         self._tell_beat()
 
-    def lease(self) -> Lease:
-        """What an emit may lease to this worker."""
-        if self._id is None:
-            return NOBODY
-        return Lease(self._id, list(self._hosted), self._free_places)
+    @asynccontextmanager
+    async def leasing(self, wanted: int) -> AsyncIterator[Lease]:
+        """What the database may lease to this worker now, at most `wanted` places. They are kept free until the end, by
+        when what was leased has been started; nobody asks meanwhile what is leased to us.
+        """
+        async with self._gate.shared():
+            places = min(wanted, self._free_places)
+            self._places_taken += places
+            try:
+                yield NOBODY if self._id is None else Lease(self._id, list(self._hosted), places)
+            finally:
+                self._give_back(places)
 
     def adopt(self, claims: Sequence[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
         """Start deliveries born leased to this worker. Returns the outcomes of the sync ones, by subscription."""
@@ -97,9 +105,7 @@ class Worker:
             if subscription is not None and subscription.mode is Mode.SYNC:
                 waiter = asyncio.get_running_loop().create_future()
                 self._waiters[_key(claimed)] = sync[claimed.subscription_id] = waiter
-                self._start(claimed, takes_place=False)
-            else:
-                self._start(claimed)
+            self._start(claimed)
         return sync
 
     def reconcile_soon(self) -> None:
@@ -157,15 +163,15 @@ class Worker:
         if time.monotonic() >= self._reconcile_at:
             await self._reconcile()
         next_due = await self._promote_due()
-        places = self._free_places
-        if not places or not self._hosted or self._id is None:
+        if not self._hosted or self._id is None:
             return self._settings.poll
-        hosts = random.sample(list(self._hosted), len(self._hosted))
-        async with self.gate.shared():
-            claims = await self._store.claim(self._id, hosts, places)
-            for claimed in sorted(claims, key=lambda c: c.fence):
-                self._start(claimed)
-        if len(claims) == places:
+        async with self.leasing(self._settings.concurrency) as lease:
+            claims = []
+            if lease.worker is not None and lease.places:
+                hosts = random.sample(lease.hosts, len(lease.hosts))
+                claims = await self._store.claim(lease.worker, hosts, lease.places)
+            self.adopt(sorted(claims, key=lambda c: c.fence))
+        if len(claims) == lease.places:
             return 0.0 if self._free_places else self._settings.poll
         return min(next_due, self._settings.poll) * random.uniform(0.8, 1.0)  # noqa: S311  (jitter)
 
@@ -180,7 +186,7 @@ class Worker:
 
     async def _reconcile(self) -> None:
         """Take in what is leased to us without our knowing; under the gate, so that no claim or emit is half-way."""
-        async with self.gate.exclusive():
+        async with self._gate.exclusive():
             if self._id is not None:
                 for claimed in await self._store.held(self._id):
                     if _key(claimed) not in self._in_flight:
@@ -191,12 +197,12 @@ class Worker:
 
     # ── execute ─────────────────────────────────────────────────────────────────
 
-    def _start(self, claimed: Claimed, *, takes_place: bool = True) -> None:
-        self._places_taken += takes_place
-        task = asyncio.create_task(self._run(claimed, takes_place=takes_place))
+    def _start(self, claimed: Claimed) -> None:
+        self._places_taken += 1
+        task = asyncio.create_task(self._run(claimed))
         self._in_flight[_key(claimed)] = task
 
-    async def _run(self, claimed: Claimed, *, takes_place: bool) -> None:
+    async def _run(self, claimed: Claimed) -> None:
         subscription = self._hosted.get(claimed.subscription_id)
         try:
             outcome = RELEASED if subscription is None else await execute(claimed, subscription, self._threads)
@@ -206,12 +212,15 @@ class Worker:
                 raise
             outcome = RELEASED
         finally:
-            was_full = not self._free_places
-            self._places_taken -= takes_place
-            if was_full:
-                self._wake.set()
+            self._give_back(1)
         self._outcomes.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
         self._has_outcomes.set()
+
+    def _give_back(self, places: int) -> None:
+        was_full = not self._free_places
+        self._places_taken -= places
+        if was_full:
+            self._wake.set()
 
     def _abandon(self, claimed: Claimed) -> None:
         log.warning("delivery %s × %s still runs in its thread; its lease will run out",

@@ -185,3 +185,14 @@ async def test_two_messages_do_not_wait_for_each_other_s_chains(scene: Scene) ->
     await chain(scene)
     await scene.emit()
     assert scene.names_of(await scene.claim()) == ["s0", "s0"]
+
+
+async def test_a_claim_does_not_wait_for_a_delivery_that_another_transaction_holds(
+    scene: Scene, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    ids = [await scene.emit() for _ in range(3)]
+    with connection.transaction():
+        connection.execute("SELECT FROM buslog.deliveries WHERE message_id = %s FOR UPDATE", [ids[0]])
+        claims = await asyncio.wait_for(scene.claim(), 5)
+    assert [c.message_id for c in claims] == ids[1:]
