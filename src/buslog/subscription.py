@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -158,6 +160,17 @@ def checked_id(subscription: str) -> str:
 
 
 def default_id(subscriber: Subscriber) -> str:
-    """`module:qualname`: where the code is, so that it survives a restart."""
+    """`module:qualname`: where the code is, so that it survives a restart. A program's own file goes by the name under
+    which others would import it, not as `__main__`.
+    """
     named = subscriber if hasattr(subscriber, "__qualname__") else type(subscriber)
-    return f"{named.__module__}:{named.__qualname__}"
+    return f"{_importable(named.__module__)}:{named.__qualname__}"
+
+
+def _importable(module: str) -> str:
+    if module != "__main__":
+        return module
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None:
+        return main.__spec__.name.removesuffix(".__main__")
+    return Path(main.__file__).stem if getattr(main, "__file__", None) else module
