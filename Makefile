@@ -31,7 +31,7 @@ browser: .venv/dev.stamp
 lock: .venv/dev.stamp
 	@for extra in run dev; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url $$( [ $$extra = dev ] && echo --extra dev ) \
+	    --no-emit-index-url --extra demo $$( [ $$extra = dev ] && echo --extra dev ) \
 	    pyproject.toml requirements/build.in --output-file requirements/$$extra.txt || exit 1; \
 	done
 

@@ -241,7 +241,7 @@ class Bus:
             ]  # fmt: skip
             if len(errors) + sum(state is State.SUCCEEDED for state, _, _ in found.values()) >= len(subscriptions):
                 return errors
-            if time.monotonic() >= give_up_at:
+            if time.monotonic() >= give_up_at or self._loop is None:
                 return [*errors, _still_pending(message_id)]
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.5)
@@ -279,11 +279,10 @@ class Bus:
         """Send what was emitted, let running subscribers finish within the grace period, release the rest, leave."""
         if self._outbox is None:
             return
-        if self._emissions:
-            await asyncio.wait(list(self._emissions), timeout=self._chosen.grace)
+        await self._outbox.drain()
         if self._worker is not None:
             await self._worker.stop()
-        self._loop = None  # from here on, emits are refused
+        self._loop = None  # from here on emits are refused, and nobody waits for another process's subscribers
         await self._outbox.drain()
         await asyncio.gather(*self._emissions, return_exceptions=True)
         self._outbox = None

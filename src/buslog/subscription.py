@@ -173,4 +173,5 @@ def _importable(module: str) -> str:
     main = sys.modules["__main__"]
     if main.__spec__ is not None:
         return main.__spec__.name.removesuffix(".__main__")
-    return Path(main.__file__).stem if getattr(main, "__file__", None) else module
+    file: str | None = getattr(main, "__file__", None)
+    return Path(file).stem if file else module

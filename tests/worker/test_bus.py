@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from buslog import Bus, Message, SubscribersFailed, db
 from buslog.config import Settings
-from buslog.errors import BusNotStarted, InvalidMessage, Misconfigured
+from buslog.errors import BusNotStarted, InvalidMessage, Misconfigured, StillPending
 
 from .conftest import QUICK, log_rows, states, until
 
@@ -322,6 +323,22 @@ async def test_a_sync_subscriber_in_another_process_is_awaited_there(bus: Bus, e
         with pytest.raises(SubscribersFailed) as caught:
             await emitter.emit("departed", {"status": "?"})
         assert "no such status" in str(caught.value.exceptions[0])
+
+
+async def test_a_stopping_bus_waits_for_the_commit_and_not_for_another_process_s_subscribers(
+    bus: Bus, emitter: Bus, connection: db.Connection
+) -> None:
+    bus.on("departed", lambda _: None, mode="sync", id="status")
+    async with bus:
+        pass  # registered, and gone again
+    began = time.monotonic()
+    async with emitter:
+        emission = emitter.emit("departed")
+    assert time.monotonic() - began < 3
+    assert log_rows(connection, "state", "departed") == [("pending",)]
+    with pytest.raises(SubscribersFailed, match="1 sync subscriber") as caught:
+        await emission
+    assert isinstance(caught.value.exceptions[0], StillPending)
 
 
 async def test_a_bus_refuses_a_database_without_schema_and_says_what_to_do(empty_dsn: str) -> None:
