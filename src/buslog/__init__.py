@@ -2,19 +2,24 @@
 
 from buslog.bus import Bus, Emission
 from buslog.errors import BuslogError, StillPending, SubscribersFailed
+from buslog.execution import Cancel, Fail, Retry, TimedOut
 from buslog.message import Emitted, Kind, Message, Mode, State
 from buslog.retry import RetryPolicy
 
 __all__ = [
     "Bus",
     "BuslogError",
+    "Cancel",
     "Emission",
     "Emitted",
+    "Fail",
     "Kind",
     "Message",
     "Mode",
+    "Retry",
     "RetryPolicy",
     "State",
     "StillPending",
     "SubscribersFailed",
+    "TimedOut",
 ]

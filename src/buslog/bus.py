@@ -28,7 +28,7 @@ from buslog.worker import Worker
 log = logging.getLogger("buslog")
 
 SubscriberT = TypeVar("SubscriberT", bound=Callable[[Message[Any]], Any])
-ResultT = TypeVar("ResultT")
+Errors = type[BaseException] | Sequence[type[BaseException]]
 
 
 class SubscriberFailed(BuslogError):
@@ -82,13 +82,14 @@ class Bus:
     @overload
     def on(
         self, names: str | Sequence[str], subscriber: Subscriber, *, mode: str = ..., id: str | None = ...,
-        order: int = ..., retry: RetryPolicy | None = ..., payload: Any = ...,
+        order: int = ..., retry: RetryPolicy | None = ..., fail_on: Errors = ..., timeout: float | None = ...,
+        payload: Any = ...,
     ) -> Callable[[], None]: ...  # fmt: skip
 
     @overload
     def on(
         self, names: str | Sequence[str], *, mode: str = ..., id: str | None = ..., order: int = ...,
-        retry: RetryPolicy | None = ..., payload: Any = ...,
+        retry: RetryPolicy | None = ..., fail_on: Errors = ..., timeout: float | None = ..., payload: Any = ...,
     ) -> Callable[[SubscriberT], SubscriberT]: ...  # fmt: skip
 
     def on(
@@ -100,19 +101,23 @@ class Bus:
         id: str | None = None,  # noqa: A002  (the word users know)
         order: int = 0,
         retry: RetryPolicy | None = None,
+        fail_on: Errors = (),
+        timeout: float | None = 60.0,
         payload: Any = None,
     ) -> Callable[[], None] | Callable[[SubscriberT], SubscriberT]:
         """React to events. As a decorator returns the function; called with a subscriber returns its `off`.
 
         mode: `async` (the publisher does not wait), `sync` (it waits for this one), `serial` (one after the other,
         by `order`, then by registration). payload: a pydantic model, dataclass or TypedDict to parse it into.
+        retry: when to try again after an error; fail_on: exceptions not worth it. timeout: seconds a coroutine may take.
         Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
         """
 
         def subscribe(function: Subscriber) -> Callable[[], None]:
             new = make_subscription(
-                names, function, id=id, kind=Kind.EVENT, mode=mode, order=order, retry=retry, payload=payload
-            )
+                names, function, id=id, kind=Kind.EVENT, mode=mode, order=order, retry=retry, fail_on=fail_on,
+                timeout=timeout, payload=payload,
+            )  # fmt: skip
             self._add(new)
             return lambda: self.off(new.names, function)
 
@@ -127,6 +132,8 @@ class Bus:
         payload: Any = None,
         id: str | None = None,  # noqa: A002
         retry: RetryPolicy | None = None,
+        fail_on: Errors = (),
+        timeout: float | None = 60.0,
     ) -> Callable[[SubscriberT], SubscriberT]:
         """Carry out a command: it has exactly one subscriber, and a form on the dashboard made from `payload`.
 
@@ -136,7 +143,16 @@ class Bus:
         def subscribe(function: Subscriber) -> None:
             self._add(
                 make_subscription(
-                    name, function, id=id, kind=Kind.COMMAND, mode="async", order=0, retry=retry, payload=payload
+                    name,
+                    function,
+                    id=id,
+                    kind=Kind.COMMAND,
+                    mode="async",
+                    order=0,
+                    retry=retry,
+                    fail_on=fail_on,
+                    timeout=timeout,
+                    payload=payload,
                 )
             )
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import sysconfig
 import traceback
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -67,6 +68,36 @@ class Outcome:
 
 class PayloadRejected(BuslogError):
     """A stored payload that the subscriber's declared type refuses. Not retried: it will not mend itself."""
+
+
+class TimedOut(Exception):
+    """A coroutine subscriber ran past its subscription's time-out and was stopped."""
+
+
+class Verdict(Exception):
+    """Raised by a subscriber that knows better than its policy what should become of the delivery."""
+
+
+class Retry(Verdict):
+    """Try again after so many seconds, or when the policy says. Counts as an attempt that raised."""
+
+    def __init__(self, reason: str = "asked to be retried", *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Fail(Verdict):
+    """Not worth retrying: the delivery has failed and waits for a person."""
+
+    def __init__(self, reason: str = "not worth retrying") -> None:
+        super().__init__(reason)
+
+
+class Cancel(Verdict):
+    """Nothing to be done any more: the delivery ends as cancelled."""
+
+    def __init__(self, reason: str = "no longer needed") -> None:
+        super().__init__(reason)
 
 
 RELEASED = Outcome(State.PENDING)
@@ -132,14 +163,29 @@ async def _call(subscription: Subscription, message: Message[Any], threads: Exec
     """Coroutine functions run in the loop; plain ones in a thread. Both see the message as the current one."""
     token = current_message.set(message)
     try:
-        if not runs_in_thread(subscription):
-            return await subscription.subscriber(message)
-        returned = await asyncio.get_running_loop().run_in_executor(
-            threads, copy_context().run, subscription.subscriber, message
-        )
-        return await returned if inspect.isawaitable(returned) else returned
+        if runs_in_thread(subscription):
+            returned = await asyncio.get_running_loop().run_in_executor(
+                threads, copy_context().run, subscription.subscriber, message
+            )
+            if not inspect.isawaitable(returned):
+                return returned
+        else:
+            returned = subscription.subscriber(message)
+        return await _within(subscription.timeout, returned)
     finally:
         current_message.reset(token)
+
+
+async def _within(seconds: float | None, awaited: Awaitable[Any]) -> Any:
+    """Raises `TimedOut`, which is not mistaken for a time-out of the subscriber's own."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await awaited
+    except TimeoutError:
+        if limit.expired():
+            raise TimedOut(f"took longer than {seconds:g} s") from None
+        raise
 
 
 def _result(returned: Any) -> str | None:
@@ -160,10 +206,10 @@ def _result(returned: Any) -> str | None:
 
 
 def _judge(error: BaseException, attempt: int, subscription: Subscription) -> Outcome:
-    """Retry, or failed: the policy decides, but a payload that was refused is not tried again."""
-    delay = None if isinstance(error, PayloadRejected) else subscription.retry.delay_after(attempt)
+    """Retry, failed or cancelled: the error itself may say, else the policy decides."""
+    state, delay = _verdict(error, attempt, subscription)
     return Outcome(
-        State.FAILED if delay is None else State.RETRYING,
+        state,
         delay=delay,
         error_type=type(error).__qualname__,
         error=storable(str(error) or repr(error), MAX_ERROR_LENGTH),
@@ -171,6 +217,17 @@ def _judge(error: BaseException, attempt: int, subscription: Subscription) -> Ou
         traceback=storable("".join(traceback.format_exception(error)), MAX_TRACEBACK_LENGTH),
         exception=error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} was raised"),
     )
+
+
+def _verdict(error: BaseException, attempt: int, subscription: Subscription) -> tuple[State, float | None]:
+    if isinstance(error, Cancel):
+        return State.CANCELLED, None
+    hopeless = (Fail, PayloadRejected, *subscription.fail_on)
+    delay = None if isinstance(error, hopeless) else subscription.retry.delay_after(attempt)
+    if delay is None:
+        return State.FAILED, None
+    asked = error.after if isinstance(error, Retry) else None
+    return State.RETRYING, delay if asked is None else max(0.0, asked)
 
 
 def storable(text: str, length: int) -> str:

@@ -17,11 +17,16 @@ from buslog.payload import check_name
 from buslog.retry import RetryPolicy
 
 Subscriber = Callable[[Message[Any]], Any]
+MAX_TIMEOUT = 86_400.0
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscriber's registered record. `id` is `module:qualname` unless given; it outlives the process."""
+    """A subscriber's registered record. `id` is `module:qualname` unless given; it outlives the process.
+
+    fail_on: exceptions that are not worth retrying. timeout: seconds a coroutine subscriber may take (None: no
+    limit); a plain function runs in a thread, which nothing can stop.
+    """
 
     id: str
     names: tuple[str, ...]
@@ -31,6 +36,8 @@ class Subscription:
     order: int = 0
     position: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    fail_on: tuple[type[BaseException], ...] = ()
+    timeout: float | None = 60.0
     payload_type: TypeAdapter[Any] | None = None
 
     @property
@@ -115,6 +122,8 @@ def make_subscription(
     mode: str,
     order: int,
     retry: RetryPolicy | None,
+    fail_on: type[BaseException] | Sequence[type[BaseException]] = (),
+    timeout: float | None = 60.0,
     payload: Any,
 ) -> Subscription:
     """A checked subscription. Raises `InvalidSubscription`, or TypeError for what cannot be called."""
@@ -124,6 +133,11 @@ def make_subscription(
         raise InvalidSubscription(
             field="mode", rule="is one of async, sync, serial", was=str(mode), mend="Choose one of the three."
         )
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidSubscription(
+            field="timeout", rule="is in its range", was=str(timeout), limit=f"over 0 to {MAX_TIMEOUT} seconds",
+            mend="Give seconds, or None for no limit.",
+        )  # fmt: skip
     return Subscription(
         id=checked_id(id if id is not None else default_id(subscriber)),
         names=checked_names(names),
@@ -132,6 +146,8 @@ def make_subscription(
         mode=Mode(mode),
         order=order,
         retry=retry or RetryPolicy(),
+        fail_on=(fail_on,) if isinstance(fail_on, type) else tuple(fail_on),
+        timeout=timeout,
         payload_type=TypeAdapter(payload) if payload is not None else None,
     )
 

@@ -28,7 +28,10 @@ def test_every_decision_is_in_the_list() -> None:
     assert listed == {file.name for file in (DOCS / "decisions").glob("0*.md")}
 
 
-@pytest.mark.parametrize("page", sorted(str(p.relative_to(ROOT)) for p in [*DOCS.rglob("*.md"), ROOT / "README.md"]))
+PAGES = [str(page.relative_to(ROOT)) for page in [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_no_link_of_the_docs_is_broken(page: str) -> None:
     targets = re.findall(r"\]\(([^)#]+?)\)", (ROOT / page).read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (ROOT / page).parent.joinpath(t).exists()]
@@ -37,8 +40,8 @@ def test_no_link_of_the_docs_is_broken(page: str) -> None:
 
 def test_the_public_names_are_what_can_be_imported() -> None:
     assert sorted(buslog.__all__) == sorted(
-        ["Bus", "BuslogError", "Emission", "Emitted", "Kind", "Message", "Mode", "RetryPolicy", "State", "StillPending",
-         "SubscribersFailed"]
+        ["Bus", "BuslogError", "Cancel", "Emission", "Emitted", "Fail", "Kind", "Message", "Mode", "Retry",
+         "RetryPolicy", "State", "StillPending", "SubscribersFailed", "TimedOut"]
     )  # fmt: skip
     assert all(hasattr(buslog, name) for name in buslog.__all__)
 

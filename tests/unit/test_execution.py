@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from buslog import Bus, Message, RetryPolicy, State
+from buslog import Bus, Cancel, Fail, Message, Retry, RetryPolicy, State
 from buslog.execution import Claimed, Outcome, current_message, execute
 
 
@@ -135,3 +135,52 @@ async def test_the_idempotency_key_is_the_same_for_every_retry(threads: ThreadPo
     again = Claimed(**{**{f: getattr(given, f) for f in Claimed.__slots__}, "attempt": 2, "generation": 2})
     first = await outcome_of(lambda m: m.idempotency_key, threads, given, id="mail")
     assert first.result == (await outcome_of(lambda m: m.idempotency_key, threads, again, id="mail")).result
+
+
+@pytest.mark.parametrize(
+    ("verdict", "attempt", "state", "delay"),
+    [
+        (Retry(after=7), 1, State.RETRYING, 7),
+        (Retry(after=7), 3, State.FAILED, None),
+        (Fail("no such port"), 1, State.FAILED, None),
+        (Cancel("shipment is gone"), 1, State.CANCELLED, None),
+    ],
+)
+async def test_a_subscriber_may_say_itself_what_should_become_of_it(
+    threads: ThreadPoolExecutor, verdict: Exception, attempt: int, state: State, delay: float | None
+) -> None:
+    async def subscriber(message: Message) -> None:
+        raise verdict
+
+    outcome = await outcome_of(subscriber, threads, claimed(attempt=attempt), retry=RetryPolicy(max_attempts=3))
+    assert (outcome.state, outcome.delay) == (state, delay)
+
+
+async def test_an_exception_that_is_not_worth_retrying_fails_at_once(threads: ThreadPoolExecutor) -> None:
+    def subscriber(message: Message) -> None:
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "malformed")
+
+    assert (await outcome_of(subscriber, threads, fail_on=ValueError)).state is State.FAILED
+    assert (await outcome_of(subscriber, threads, fail_on=[KeyError])).state is State.RETRYING
+
+
+async def test_a_coroutine_past_its_time_out_is_stopped_and_retried(threads: ThreadPoolExecutor) -> None:
+    stopped = asyncio.Event()
+
+    async def endless(message: Message) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    outcome = await outcome_of(endless, threads, timeout=0.05)
+    assert (outcome.state, outcome.error_type, outcome.error) == (State.RETRYING, "TimedOut", "took longer than 0.05 s")
+    assert stopped.is_set()
+
+
+async def test_a_subscriber_s_own_time_out_is_not_mistaken_for_the_subscription_s(threads: ThreadPoolExecutor) -> None:
+    async def subscriber(message: Message) -> None:
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(60)
+
+    assert (await outcome_of(subscriber, threads, timeout=5)).error_type == "TimeoutError"

@@ -140,7 +140,7 @@ $$;
 
 -- Records outcomes. Arrays run in parallel; element i is outcome i. A delivery whose fence has moved on, or that
 -- was cancelled, is stale: its outcome is dropped and its row is not among those returned.
---   states: succeeded | failed | retrying (due after delays[i] seconds) | pending (released: the attempt is not charged)
+--   states: succeeded | failed | cancelled | retrying (due after delays[i] seconds) | pending (released: the attempt is not charged)
 CREATE FUNCTION buslog.settle(
     messages uuid[], subscriptions integer[], fences bigint[], states text[], delays double precision[],
     results jsonb[], error_types text[], errors text[], frames text[], tracebacks text[],
@@ -166,7 +166,7 @@ BEGIN
     ), gone AS (
         DELETE FROM buslog.deliveries d USING outcome o
         WHERE d.message_id = o.message_id AND d.subscription_id = o.subscription_id
-          AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('succeeded', 'failed')
+          AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('succeeded', 'failed', 'cancelled')
         RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.started_at,
                   o.state, o.finished_at, o.result, o.error_type, o.error, o.frame, o.traceback
     ), back AS (
