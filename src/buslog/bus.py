@@ -7,6 +7,7 @@ import concurrent.futures
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 from uuid import UUID
@@ -19,7 +20,7 @@ from buslog.errors import BuslogError, BusNotStarted, InvalidMessage, StillPendi
 from buslog.execution import PayloadRejected, current_message, parse_payload
 from buslog.message import Emitted, Kind, Message, State
 from buslog.outbox import Outbox, Receipt
-from buslog.payload import check_key, check_name, encode
+from buslog.payload import check_key, check_name, checked_delay, checked_moment, encode
 from buslog.retry import RetryPolicy
 from buslog.store import Said, Store
 from buslog.subscription import Registry, Subscriber, Subscription, make_subscription
@@ -109,7 +110,8 @@ class Bus:
 
         mode: `async` (the publisher does not wait), `sync` (it waits for this one), `serial` (one after the other,
         by `order`, then by registration). payload: a pydantic model, dataclass or TypedDict to parse it into.
-        retry: when to try again after an error; fail_on: exceptions not worth it. timeout: seconds a coroutine may take.
+        retry: when to try again after an error; fail_on: exceptions not worth it.
+        timeout: seconds a coroutine may take.
         Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
         """
 
@@ -175,12 +177,22 @@ class Bus:
 
     # ── emit ────────────────────────────────────────────────────────────────────
 
-    def emit(self, name: str, payload: Mapping[str, Any] | Any = None, *, key: str | None = None) -> Emission:
+    def emit(
+        self,
+        name: str,
+        payload: Mapping[str, Any] | Any = None,
+        *,
+        key: str | None = None,
+        after: float | timedelta | None = None,
+        at: datetime | None = None,
+    ) -> Emission:
         """Say something. Already under way when this returns; awaiting it means: committed, and resolved by the sync
         subscribers. A message emitted while a subscriber runs is caused by the one being handled.
 
         payload: a JSON object, or an instance of the command's declared type. key: by default the payload's
-        `shipmentId` (`BUSLOG_KEY_FIELD`). Callable from the bus's event loop and from plain threads.
+        `shipmentId` (`BUSLOG_KEY_FIELD`). after, at: its deliveries are scheduled for so many seconds later by the
+        database's clock, or for a moment with an offset; nobody waits for them, sync or not. Callable from the bus's
+        event loop and from plain threads.
 
         Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `SubscribersFailed` (an ExceptionGroup: the
         message is stored and what failed is retried), `StillPending`, `DatabaseUnavailable`, `OutcomeUnknown`.
@@ -188,7 +200,7 @@ class Bus:
         loop = self._loop
         if loop is None or self._outbox is None:
             raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
-        said = self._said(name, payload, key)
+        said = self._said(name, payload, key, after, at)
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
@@ -197,7 +209,9 @@ class Bus:
             return Emission(self._track(self._resolve(self._outbox.put(said))))
         return Emission(asyncio.run_coroutine_threadsafe(self._put_and_resolve(said), loop))
 
-    def _said(self, name: str, payload: Any, key: str | None) -> Said:
+    def _said(
+        self, name: str, payload: Any, key: str | None, after: float | timedelta | None, at: datetime | None
+    ) -> Said:
         check_name(name)
         body = to_jsonable(payload)
         text = encode(body)
@@ -216,6 +230,8 @@ class Bus:
             key=check_key(key) if key is not None else None,
             correlation_id=cause.correlation_id if cause else None,
             causation_id=cause.id if cause else None,
+            delay=checked_delay(after),
+            due_at=checked_moment(at, after),
         )
 
     def _track(self, resolution: Coroutine[Any, Any, Emitted]) -> asyncio.Task[Emitted]:

@@ -227,7 +227,7 @@ def _verdict(error: BaseException, attempt: int, subscription: Subscription) -> 
     if delay is None:
         return State.FAILED, None
     asked = error.after if isinstance(error, Retry) else None
-    return State.RETRYING, delay if asked is None else max(0.0, asked)
+    return State.RETRYING, delay if asked is None else max(0.0, float(asked))
 
 
 def storable(text: str, length: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from buslog.errors import InvalidMessage
@@ -14,6 +15,7 @@ MAX_DEPTH = 64
 MAX_DIGITS = 4_000
 MAX_RESULT_BYTES = 64_000
 NAME_LENGTH = 200
+MAX_DELAY = 10 * 365.25 * 86_400  # seconds
 
 
 def encode(payload: Mapping[str, Any]) -> str:
@@ -66,6 +68,30 @@ def check_key(key: object) -> str:
             limit=f"{NAME_LENGTH} characters", mend="Give a shorter key, or none.",
         )  # fmt: skip
     return key
+
+
+def checked_delay(after: float | timedelta | None) -> float | None:
+    """Seconds from now, or None. Raises `InvalidMessage`."""
+    seconds = after.total_seconds() if isinstance(after, timedelta) else after
+    if seconds is not None and not 0 <= seconds <= MAX_DELAY:
+        raise InvalidMessage(
+            field="after", rule="is a time ahead", was=f"{seconds} seconds", limit=f"0 to {MAX_DELAY:.0f} seconds",
+            mend="Give seconds from now.",
+        )  # fmt: skip
+    return None if seconds is None else float(seconds)
+
+
+def checked_moment(at: datetime | None, after: float | timedelta | None) -> datetime | None:
+    """A moment with an offset, or None. One that has passed means at once. Raises `InvalidMessage`."""
+    if at is not None and after is not None:
+        raise InvalidMessage(field="at", rule="is given alone", was="at and after", mend="Give one of the two.")
+    if at is not None and at.tzinfo is None:
+        raise InvalidMessage(
+            field="at", rule="has an offset", was=at.isoformat(), mend="Say whose time it is: tzinfo=…"
+        )
+    if at is not None and at > datetime.now(UTC) + timedelta(seconds=MAX_DELAY):
+        raise InvalidMessage(field="at", rule="is within ten years", was=at.isoformat(), mend="Give an earlier moment.")
+    return at
 
 
 def _is_control(character: str) -> bool:

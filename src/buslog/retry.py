@@ -46,7 +46,7 @@ class RetryPolicy:
         except OverflowError:
             delay = self.max_delay
         spread = (chance or random).uniform(1 - self.jitter, 1 + self.jitter)
-        return min(delay * spread, self.max_delay)
+        return float(min(delay * spread, self.max_delay))
 
     def as_json(self) -> dict[str, Any]:
         """As it is stored with the subscription."""

@@ -29,6 +29,8 @@ class Said:
     key: str | None = None
     correlation_id: UUID | None = None
     causation_id: UUID | None = None
+    delay: float | None = None  # seconds, by the database's clock
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Store:
             (
                 [m.name for m in said], [m.payload for m in said], [m.key for m in said],
                 [m.correlation_id for m in said], [m.causation_id for m in said],
+                [m.delay for m in said], [m.due_at for m in said],
                 lease.worker, lease.hosts, lease.places,
             ),
             committing=True,

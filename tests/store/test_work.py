@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from buslog import db
+from buslog import RetryPolicy, db
+from buslog.execution import Outcome
 from buslog.message import State
+from buslog.payload import checked_delay
+from buslog.store import Said, Settlement
 
 from .conftest import Scene
 
@@ -129,9 +132,6 @@ async def test_a_released_delivery_is_not_charged(scene: Scene) -> None:
 
 
 async def test_one_commit_settles_many_outcomes_and_drops_the_stale_ones(scene: Scene) -> None:
-    from buslog.execution import Outcome
-    from buslog.store import Settlement
-
     await scene.subscribe("mail")
     for _ in range(10):
         await scene.emit()
@@ -196,3 +196,16 @@ async def test_a_claim_does_not_wait_for_a_delivery_that_another_transaction_hol
         connection.execute("SELECT FROM buslog.deliveries WHERE message_id = %s FOR UPDATE", [ids[0]])
         claims = await asyncio.wait_for(scene.claim(), 5)
     assert [c.message_id for c in claims] == ids[1:]
+
+
+async def test_waits_given_as_whole_seconds_and_as_fractions_settle_together(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    policies = [RetryPolicy(first_delay=1, factor=1, jitter=0, max_delay=1), RetryPolicy(first_delay=0.5)]
+    await scene.store.emit_many([Said("departed", "{}"), Said("departed", "{}")])
+    await scene.store.emit_many([Said("later", "{}", delay=checked_delay(d)) for d in (3600, 0.5, None)])
+    claims = await scene.claim()
+    settlements = [
+        Settlement(c.message_id, c.subscription_id, c.fence, Outcome(State.RETRYING, delay=p.delay_after(1)))
+        for c, p in zip(claims, policies, strict=True)
+    ]
+    assert len(await scene.store.settle(settlements, "host:1", "")) == 2

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from buslog import Bus, Message, RetryPolicy, db
 from buslog.config import Settings
+from buslog.errors import InvalidMessage
 from buslog.message import DeliveryRef
 from buslog.operations import Actor, Operations
 
@@ -267,3 +269,56 @@ async def test_several_workers_share_the_work_and_run_each_delivery_once(
     for bus in buses:
         await bus.stop()
     assert len(ran) == len(set(ran)) == 300
+
+
+@pytest.mark.parametrize("when", ["after", "at", "sql"])
+async def test_a_message_for_later_is_scheduled_until_it_is_due(bus: Bus, connection: db.Connection, when: str) -> None:
+    ran: list[float] = []
+
+    async def subscriber(message: Message) -> None:
+        ran.append(time.monotonic())
+
+    bus.on("departed", subscriber, id="mail")
+    bus.on("departed", subscriber_of_a_chain(), id="s1", mode="serial")
+    bus.on("departed", subscriber_of_a_chain(), id="s2", mode="serial")
+    async with bus:
+        began = time.monotonic()
+        if when == "after":
+            await bus.emit("departed", after=0.8)
+        elif when == "at":
+            await bus.emit("departed", at=datetime.now(UTC) + timedelta(seconds=0.8))
+        else:
+            connection.execute("SELECT buslog.emit('departed', '{}', after => '0.8 s')")
+        assert states(connection) == {"mail": "scheduled", "s1": "scheduled", "s2": "blocked"}
+        await until(lambda: set(states(connection).values()) == {"succeeded"})
+    assert 0.75 <= ran[0] - began < 2.5
+
+
+def subscriber_of_a_chain() -> Any:
+    async def subscriber(message: Message) -> None: ...
+
+    return subscriber
+
+
+async def test_nobody_waits_for_a_sync_subscriber_of_a_message_for_later(bus: Bus, connection: db.Connection) -> None:
+    bus.on("departed", subscriber_of_a_chain(), id="status", mode="sync")
+    async with bus:
+        await asyncio.wait_for(bus.emit("departed", after=3600), 5)
+    assert states(connection) == {"status": "scheduled"}
+
+
+async def test_a_moment_that_has_passed_means_at_once(bus: Bus, connection: db.Connection) -> None:
+    bus.on("departed", subscriber_of_a_chain(), id="status", mode="sync")
+    async with bus:
+        await bus.emit("departed", at=datetime(2020, 1, 1, tzinfo=UTC))
+        assert states(connection) == {"status": "succeeded"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"after": -1}, {"after": float("nan")}, {"after": 1e12}, {"at": datetime(2030, 1, 1)}, {"at": datetime.max}],  # noqa: DTZ001, DTZ901
+)
+async def test_a_nonsense_time_is_refused(bus: Bus, wrong: dict[str, Any]) -> None:
+    async with bus:
+        with pytest.raises(InvalidMessage):
+            bus.emit("departed", **wrong)

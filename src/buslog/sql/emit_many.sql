@@ -1,4 +1,5 @@
 -- Many messages in one commit. Called by store.emit_many.
 SELECT message_id, kind::text, key, emitted_at, correlation_id, routed, leased, fences, awaited
 FROM buslog.emit_many(%b::text[], %b::text[]::jsonb[], %b::text[], %b::uuid[], %b::uuid[],
+                      %b::float8[], %b::timestamptz[],
                       'bus', NULL, %b::bigint, %b::integer[], %b::integer)

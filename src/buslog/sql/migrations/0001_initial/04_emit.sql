@@ -55,6 +55,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Many messages, one transaction. Arrays run in parallel; element i is message i.
+--   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
 --   by_worker, hosts, slots: the emitting process's worker (or null), the subscriptions it hosts, and how many
 --   async or serial deliveries it can start at once. What it can start is born running, leased to it;
 --   its sync deliveries always are, because the publisher waits for them.
@@ -62,6 +63,7 @@ $$;
 -- fences), and how many wait for some worker.
 CREATE FUNCTION buslog.emit_many(
     names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[],
+    delays double precision[], due_ats timestamptz[],
     source text, actor text, by_worker bigint, hosts integer[], slots integer
 ) RETURNS TABLE (
     message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
@@ -96,17 +98,21 @@ BEGIN
 
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*, buslog.new_id(t.emitted_at) AS id FROM (
+        SELECT t.*, buslog.new_id(t.emitted_at) AS id,
+               greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
+        FROM (
             SELECT u.ordinal, u.name, u.payload, u.correlation_id, u.causation_id,
-                   coalesce(u.key, buslog.key_of(u.payload, key_path)) AS key, clock_timestamp() AS emitted_at
-            FROM unnest(names, payloads, keys, correlation_ids, causation_ids)
-                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, ordinal)
+                   coalesce(u.key, buslog.key_of(u.payload, key_path)) AS key, u.delay, u.due_at,
+                   clock_timestamp() AS emitted_at
+            FROM unnest(names, payloads, keys, correlation_ids, causation_ids, delays, due_ats)
+                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, delay, due_at, ordinal)
         ) AS t
     ), fan AS MATERIALIZED (
         SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode,
                CASE WHEN s.mode = 'serial' THEN
                    row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, s.position, s.id) END AS chain,
-               by_worker IS NOT NULL AND s.id = ANY (hosts) AS hosted
+               CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
+               by_worker IS NOT NULL AND s.id = ANY (hosts) AND coalesce(said.due <= said.emitted_at, true) AS hosted
         FROM said
         JOIN buslog.routes r ON r.name = said.name
         JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
@@ -118,11 +124,13 @@ BEGIN
         FROM fan f
     ), delivered AS (
         INSERT INTO buslog.deliveries AS d
-            (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, started_at)
+            (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, due_at, started_at)
         SELECT p.id, p.subscription_id, CASE WHEN p.leased THEN 1 ELSE 0 END, p.chain,
-               CASE WHEN p.leased THEN 'running' WHEN p.chain > 1 THEN 'blocked' ELSE 'pending' END::buslog.state,
-               CASE WHEN p.chain > 1 THEN NULL ELSE nextval('buslog.ready_seq') END,
+               CASE WHEN p.leased THEN 'running' WHEN p.chain > 1 THEN 'blocked'
+                    WHEN p.due_at IS NOT NULL THEN 'scheduled' ELSE 'pending' END::buslog.state,
+               CASE WHEN p.chain > 1 OR p.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END,
                CASE WHEN p.leased THEN by_worker END,
+               CASE WHEN p.chain > 1 THEN NULL ELSE p.due_at END,
                CASE WHEN p.leased THEN clock_timestamp() END
         FROM placed p ORDER BY p.ordinal, p.subscription_id
         RETURNING d.message_id, d.subscription_id, d.state, d.ready_seq
@@ -130,7 +138,8 @@ BEGIN
         SELECT p.ordinal, count(*) AS routed, bool_or(p.kind = 'command') AS is_command,
                array_agg(d.subscription_id ORDER BY p.subscription_id) FILTER (WHERE p.leased) AS leased,
                array_agg(d.ready_seq ORDER BY p.subscription_id) FILTER (WHERE p.leased) AS fences,
-               array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased) AS awaited
+               array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased AND p.due_at IS NULL)
+                   AS awaited
         FROM placed p JOIN delivered d ON d.message_id = p.id AND d.subscription_id = p.subscription_id
         GROUP BY p.ordinal
     ), stored AS (
@@ -154,10 +163,11 @@ END $$;
 CREATE FUNCTION buslog.emit(
     name text, payload jsonb, key text DEFAULT NULL,
     correlation_id uuid DEFAULT NULL, causation_id uuid DEFAULT NULL,
+    after interval DEFAULT NULL, at timestamptz DEFAULT NULL,
     source text DEFAULT 'sql', actor text DEFAULT NULL
 ) RETURNS uuid LANGUAGE sql AS $$
     SELECT message_id FROM buslog.emit_many(
         ARRAY[name], ARRAY[payload], ARRAY[key], ARRAY[correlation_id], ARRAY[causation_id],
-        source, actor, NULL, '{}', 0)
+        ARRAY[extract(epoch FROM after)::double precision], ARRAY[at], source, actor, NULL, '{}', 0)
 $$;
 COMMENT ON FUNCTION buslog.emit IS 'Put a message on the bus in the caller''s transaction. Returns its id.';
