@@ -7,6 +7,7 @@ import concurrent.futures
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -185,13 +186,17 @@ class Bus:
         key: str | None = None,
         after: float | timedelta | None = None,
         at: datetime | None = None,
+        dedupe_key: str | None = None,
+        dedupe_window: float | timedelta = timedelta(days=1),
     ) -> Emission:
         """Say something. Already under way when this returns; awaiting it means: committed, and resolved by the sync
         subscribers. A message emitted while a subscriber runs is caused by the one being handled.
 
         payload: a JSON object, or an instance of the command's declared type. key: by default the payload's
         `shipmentId` (`BUSLOG_KEY_FIELD`). after, at: its deliveries are scheduled for so many seconds later by the
-        database's clock, or for a moment with an offset; nobody waits for them, sync or not. Callable from the bus's
+        database's clock, or for a moment with an offset; nobody waits for them, sync or not. dedupe_key: an emit with
+        one that is in use, for `dedupe_window` (seconds) from its first emit on, stores nothing and returns the first
+        message's id as a `duplicate`, so that an emit whose outcome is unknown can be repeated. Callable from the bus's
         event loop and from plain threads.
 
         Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `SubscribersFailed` (an ExceptionGroup: the
@@ -200,7 +205,13 @@ class Bus:
         loop = self._loop
         if loop is None or self._outbox is None:
             raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
-        said = self._said(name, payload, key, after, at)
+        said = replace(
+            self._said(name, payload, key),
+            delay=checked_delay(after),
+            due_at=checked_moment(at, after),
+            dedupe_key=None if dedupe_key is None else check_key(dedupe_key, "dedupe_key"),
+            dedupe_window=None if dedupe_key is None else checked_delay(dedupe_window, "dedupe_window"),
+        )
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
@@ -209,9 +220,7 @@ class Bus:
             return Emission(self._track(self._resolve(self._outbox.put(said))))
         return Emission(asyncio.run_coroutine_threadsafe(self._put_and_resolve(said), loop))
 
-    def _said(
-        self, name: str, payload: Any, key: str | None, after: float | timedelta | None, at: datetime | None
-    ) -> Said:
+    def _said(self, name: str, payload: Any, key: str | None) -> Said:
         check_name(name)
         body = to_jsonable(payload)
         text = encode(body)
@@ -230,8 +239,6 @@ class Bus:
             key=check_key(key) if key is not None else None,
             correlation_id=cause.correlation_id if cause else None,
             causation_id=cause.id if cause else None,
-            delay=checked_delay(after),
-            due_at=checked_moment(at, after),
         )
 
     def _track(self, resolution: Coroutine[Any, Any, Emitted]) -> asyncio.Task[Emitted]:
@@ -255,7 +262,7 @@ class Bus:
             errors += await self._await_elsewhere(stored.message_id, stored.awaited)
         if errors:
             raise SubscribersFailed(stored.message_id, errors)
-        return Emitted(stored.message_id, stored.routed)
+        return Emitted(stored.message_id, stored.routed, stored.duplicate)
 
     async def _await_elsewhere(self, message_id: UUID, subscriptions: Sequence[int]) -> list[Exception]:
         """Sync subscribers that another process hosts: their first outcome, looked for until the deadline."""

@@ -198,7 +198,7 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
     if committing and isinstance(error, psycopg.OperationalError):
         return OutcomeUnknown(
             field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
-            mend="Look in the Log before emitting again.",
+            mend="Emit it again with the dedupe key it had, or look in the Log first.",
         )  # fmt: skip
     if isinstance(error, psycopg.OperationalError | sqlalchemy.exc.TimeoutError | psycopg.errors.InterfaceError):
         return DatabaseUnavailable(

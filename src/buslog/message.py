@@ -80,10 +80,14 @@ class Message(Generic[PayloadT]):
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """What an emit gives back once it is committed: the message's id, and how many deliveries it has."""
+    """What an emit gives back once it is committed: the message's id, and how many deliveries it has.
+
+    `duplicate`: its dedupe key was in use; nothing was stored, and the id is the first message's.
+    """
 
     id: UUID
     routed: int
+    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

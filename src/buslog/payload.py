@@ -58,24 +58,24 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_key(key: object) -> str:
+def check_key(key: object, field: str = "key") -> str:
     """Raises `InvalidMessage` unless a given key is 1 to 200 printable characters."""
     if not isinstance(key, str):
-        raise InvalidMessage(field="key", rule="is text", was=type(key).__name__, mend="Give the key as text.")
+        raise InvalidMessage(field=field, rule="is text", was=type(key).__name__, mend="Give the key as text.")
     if not key or len(key) > NAME_LENGTH or any(_is_control(character) for character in key):
         raise InvalidMessage(
-            field="key", rule=f"has 1 to {NAME_LENGTH} printable characters", was=f"{len(key)} characters",
+            field=field, rule=f"has 1 to {NAME_LENGTH} printable characters", was=f"{len(key)} characters",
             limit=f"{NAME_LENGTH} characters", mend="Give a shorter key, or none.",
         )  # fmt: skip
     return key
 
 
-def checked_delay(after: float | timedelta | None) -> float | None:
+def checked_delay(after: float | timedelta | None, field: str = "after") -> float | None:
     """Seconds from now, or None. Raises `InvalidMessage`."""
     seconds = after.total_seconds() if isinstance(after, timedelta) else after
     if seconds is not None and not 0 <= seconds <= MAX_DELAY:
         raise InvalidMessage(
-            field="after", rule="is a time ahead", was=f"{seconds} seconds", limit=f"0 to {MAX_DELAY:.0f} seconds",
+            field=field, rule="is a time ahead", was=f"{seconds} seconds", limit=f"0 to {MAX_DELAY:.0f} seconds",
             mend="Give seconds from now.",
         )  # fmt: skip
     return None if seconds is None else float(seconds)

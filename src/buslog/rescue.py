@@ -1,4 +1,6 @@
-"""Upkeep that every worker shares: take back the deliveries of workers that are gone, make partitions ahead."""
+"""Upkeep that every worker shares: take back the deliveries of workers that are gone, make partitions ahead, forget
+what has expired.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ log = logging.getLogger("buslog.worker")
 
 RESCUE_BATCH = 500
 RESCUE_ALL_EVERY = 60.0  # seconds between looks for deliveries of workers whose row is gone altogether
-PARTITIONS_EVERY = 3600.0
+UPKEEP_EVERY = 600.0
 
 
 class Rescue:
@@ -30,15 +32,15 @@ class Rescue:
 
     async def run(self) -> None:
         """Until cancelled."""
-        rescue_all_at = partitions_at = 0.0
+        rescue_all_at = upkeep_at = 0.0
         while True:
             try:
                 if await self._store.retire_workers() or time.monotonic() >= rescue_all_at:
                     await self._rescue()
                     rescue_all_at = time.monotonic() + RESCUE_ALL_EVERY
-                if time.monotonic() >= partitions_at:
-                    await self._store.ensure_partitions()
-                    partitions_at = time.monotonic() + PARTITIONS_EVERY
+                if time.monotonic() >= upkeep_at:
+                    await self._store.upkeep()
+                    upkeep_at = time.monotonic() + UPKEEP_EVERY
             except BuslogError as error:
                 log.warning("rescue: %s", error)
             await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311  (jitter)

@@ -31,11 +31,16 @@ class Said:
     causation_id: UUID | None = None
     delay: float | None = None  # seconds, by the database's clock
     due_at: datetime | None = None
+    dedupe_key: str | None = None
+    dedupe_window: float | None = None  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a message that was said: its deliveries born leased to us, and the sync ones that are not."""
+    """What became of a message that was said: its deliveries born leased to us, and the sync ones that are not.
+
+    Of a duplicate only `message_id` is told: the first one's.
+    """
 
     message_id: UUID
     kind: str
@@ -46,6 +51,7 @@ class Stored:
     leased: list[int]
     fences: list[int]
     awaited: list[int]
+    duplicate: bool
 
     def claims(self, said: Said) -> list[Claimed]:
         """The deliveries born leased, as if they had been claimed."""
@@ -157,6 +163,7 @@ class Store:
                 [m.name for m in said], [m.payload for m in said], [m.key for m in said],
                 [m.correlation_id for m in said], [m.causation_id for m in said],
                 [m.delay for m in said], [m.due_at for m in said],
+                [m.dedupe_key for m in said], [m.dedupe_window for m in said],
                 lease.worker, lease.hosts, lease.places,
             ),
             committing=True,
@@ -214,9 +221,10 @@ class Store:
         """Forget retired workers that hold nothing any more."""
         await self._do("forget_retired", ())
 
-    async def ensure_partitions(self) -> None:
-        """Make the partitions of the next three months."""
+    async def upkeep(self) -> None:
+        """Make the partitions of the next three months; forget dedupe keys whose window has ended."""
         await self._rows("ensure_partitions", ())
+        await self._do("forget_dedupe", ())
 
     async def notify(self) -> None:
         """Wake sleeping workers."""

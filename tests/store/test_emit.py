@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -172,3 +173,63 @@ async def test_a_message_of_a_command_s_name_is_a_command(scene: Scene, connecti
     assert connection.execute("SELECT kind, subscription, state FROM buslog.log").fetchall() == [
         ("command", "r", "pending")
     ]
+
+
+# ── dedupe ──────────────────────────────────────────────────────────────────────
+
+
+def once(key: str | None, n: int = 0, window: float = 60.0) -> Said:
+    return Said("departed", json.dumps({"n": n}), dedupe_key=key, dedupe_window=None if key is None else window)
+
+
+async def test_a_dedupe_key_in_use_stores_nothing_and_tells_the_first_message(
+    scene: Scene, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    (first,) = await scene.store.emit_many([once("a")])
+    again = await scene.store.emit_many([once("b", 1), once("a", 2), once(None, 3), once("b", 4)])
+    assert [s.duplicate for s in again] == [False, True, False, True]
+    assert (again[1].message_id, again[3].message_id) == (first.message_id, again[0].message_id)
+    rows = connection.execute("SELECT id, (payload->>'n')::int FROM buslog.messages ORDER BY id").fetchall()
+    assert rows == [(first.message_id, 0), (again[0].message_id, 1), (again[2].message_id, 3)]
+    assert count(connection, "deliveries") == 3
+
+
+async def test_a_dedupe_key_is_free_again_after_its_window(scene: Scene, connection: db.Connection) -> None:
+    (first,) = await scene.store.emit_many([once("a", window=0.05)])
+    await asyncio.sleep(0.1)
+    (second,) = await scene.store.emit_many([once("a")])
+    assert (second.duplicate, second.message_id == first.message_id) == (False, False)
+    connection.execute("UPDATE buslog.dedupe SET until = clock_timestamp()")
+    await scene.store.upkeep()
+    assert count(connection, "dedupe") == 0
+
+
+async def test_many_emits_at_once_with_one_dedupe_key_store_one_message(
+    scene: Scene, connection: db.Connection
+) -> None:
+    keys = ["a", "b", "c"]
+    batches = [[once(key) for key in (keys if i % 2 else keys[::-1])] for i in range(20)]
+    results = await asyncio.gather(*(scene.store.emit_many(batch) for batch in batches))
+    assert count(connection) == 3
+    assert sum(not stored.duplicate for result in results for stored in result) == 3
+    assert len({stored.message_id for result in results for stored in result}) == 3
+
+
+def test_an_emit_by_sql_that_rolls_back_frees_its_dedupe_key(connection: db.Connection) -> None:
+    emit = "SELECT buslog.emit('departed', '{}', dedupe_key => 'a')"
+    with connection.transaction(force_rollback=True):
+        connection.execute(emit)
+    first = connection.execute(emit).fetchone()
+    assert connection.execute(emit).fetchone() == first
+    assert count(connection) == 1
+
+
+async def test_an_id_says_the_time_of_its_message(scene: Scene, connection: db.Connection) -> None:
+    await scene.store.emit_many([once(None), once("a"), once("b")])
+    connection.execute("SELECT buslog.emit('departed', '{}')")
+    wrong = connection.execute(
+        "SELECT count(*) FROM buslog.messages WHERE id < buslog.id_floor(emitted_at)"
+        " OR id >= buslog.id_floor(emitted_at + interval '1 microsecond')"
+    ).fetchone()
+    assert wrong == (0,)

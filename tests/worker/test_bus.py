@@ -242,6 +242,17 @@ async def test_a_message_that_only_sql_refuses_does_not_sink_those_of_its_commit
     assert len(log_rows(connection, "1", "a")) == 2
 
 
+async def test_an_emit_repeated_with_its_dedupe_key_says_duplicate(bus: Bus, connection: db.Connection) -> None:
+    async def subscriber(message: Message) -> None: ...
+
+    bus.on("departed", subscriber, mode="sync")
+    async with bus:
+        first = await bus.emit("departed", dedupe_key="once")
+        second = await bus.emit("departed", dedupe_key="once")
+    assert (first.duplicate, second.duplicate, second.id) == (False, True, first.id)
+    assert log_rows(connection, "state", "departed") == [("succeeded",)]
+
+
 class Resync(BaseModel):
     shipmentId: str  # noqa: N815
 

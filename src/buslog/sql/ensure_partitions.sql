@@ -1,2 +1,2 @@
--- Partitions well ahead: an emit never fails for want of one. Called by store.ensure_partitions.
+-- Partitions well ahead: an emit never fails for want of one. Called by store.upkeep.
 SELECT buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months')

@@ -48,6 +48,14 @@ CREATE TABLE buslog.workers (
     retired_at  timestamptz                          -- lease expired; its deliveries are being rescued
 );
 
+-- A table of its own: a unique key cannot span partitions.
+CREATE TABLE buslog.dedupe (
+    dedupe_key text PRIMARY KEY CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    message_id uuid NOT NULL,
+    until      timestamptz NOT NULL
+);
+CREATE INDEX dedupe_until ON buslog.dedupe (until);
+
 CREATE TABLE buslog.names (
     name       text PRIMARY KEY,
     kind       buslog.kind NOT NULL,

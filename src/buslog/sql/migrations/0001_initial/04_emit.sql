@@ -56,6 +56,8 @@ $$;
 
 -- Many messages, one transaction. Arrays run in parallel; element i is message i.
 --   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
+--   dedupe_keys, dedupe_windows (seconds): a message whose dedupe key was used within its window is not stored again; its
+--   row tells the first one's id and says `duplicate`.
 --   by_worker, hosts, slots: the emitting process's worker (or null), the subscriptions it hosts, and how many
 --   async or serial deliveries it can start at once. What it can start is born running, leased to it;
 --   its sync deliveries always are, because the publisher waits for them.
@@ -63,15 +65,20 @@ $$;
 -- fences), and how many wait for some worker.
 CREATE FUNCTION buslog.emit_many(
     names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[],
-    delays double precision[], due_ats timestamptz[],
+    delays double precision[], due_ats timestamptz[], dedupe_keys text[], dedupe_windows double precision[],
     source text, actor text, by_worker bigint, hosts integer[], slots integer
 ) RETURNS TABLE (
     message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
-    routed smallint, leased integer[], fences bigint[], awaited integer[]
+    routed smallint, leased integer[], fences bigint[], awaited integer[], duplicate boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     key_path text[];
+    one record;
+    known uuid;
+    moments timestamptz[] := '{}';                   -- of the messages with a fresh dedupe key, by their place
+    ids uuid[] := '{}';                              -- theirs; and the first ones' of the duplicates
+    duplicates integer[] := '{}';                    -- places of the messages that are not stored again
 BEGIN
     -- Workers make partitions three months ahead. Where none has run for that long, an emit still does not fail.
     IF (SELECT max(p.until_time) FROM buslog.partitions p) < clock_timestamp() + interval '7 days' THEN
@@ -96,16 +103,41 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
         ON CONFLICT DO NOTHING;
 
+    -- In the order of the keys, so that two emits with the same keys wait for each other and do not deadlock.
+    FOR one IN
+        SELECT u.dedupe_key, u.dedupe_window, u.ordinal::integer AS place
+        FROM unnest(dedupe_keys, dedupe_windows) WITH ORDINALITY AS u (dedupe_key, dedupe_window, ordinal)
+        WHERE u.dedupe_key IS NOT NULL ORDER BY u.dedupe_key, u.ordinal
+    LOOP
+        LOOP
+            moments[one.place] := clock_timestamp();
+            INSERT INTO buslog.dedupe AS d (dedupe_key, message_id, until)
+                VALUES (one.dedupe_key, buslog.new_id(moments[one.place]),
+                        clock_timestamp() + make_interval(secs => one.dedupe_window))
+                ON CONFLICT (dedupe_key) DO UPDATE SET message_id = EXCLUDED.message_id, until = EXCLUDED.until
+                    WHERE d.until <= clock_timestamp()
+                RETURNING d.message_id INTO known;
+            EXIT WHEN FOUND;
+            SELECT d.message_id INTO known FROM buslog.dedupe d WHERE d.dedupe_key = one.dedupe_key;
+            IF FOUND THEN
+                duplicates := duplicates || one.place;
+                EXIT;
+            END IF;                                  -- it expired and was forgotten just now: once more
+        END LOOP;
+        ids[one.place] := known;
+    END LOOP;
+
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*, buslog.new_id(t.emitted_at) AS id,
+        SELECT t.*, coalesce(ids[t.ordinal], buslog.new_id(t.emitted_at)) AS id,
                greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
         FROM (
             SELECT u.ordinal, u.name, u.payload, u.correlation_id, u.causation_id,
                    coalesce(u.key, buslog.key_of(u.payload, key_path)) AS key, u.delay, u.due_at,
-                   clock_timestamp() AS emitted_at
+                   coalesce(moments[u.ordinal], clock_timestamp()) AS emitted_at
             FROM unnest(names, payloads, keys, correlation_ids, causation_ids, delays, due_ats)
                  WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, delay, due_at, ordinal)
+            WHERE u.ordinal <> ALL (duplicates)
         ) AS t
     ), fan AS MATERIALIZED (
         SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode,
@@ -153,10 +185,12 @@ BEGIN
         FROM said LEFT JOIN spread x USING (ordinal)
         RETURNING m.id, m.kind, m.correlation_id
     )
-    SELECT said.id, stored.kind, said.key, said.emitted_at, stored.correlation_id,
-           coalesce(x.routed, 0)::smallint, coalesce(x.leased, '{}'), coalesce(x.fences, '{}'), coalesce(x.awaited, '{}')
-    FROM said JOIN stored USING (id) LEFT JOIN spread x USING (ordinal)
-    ORDER BY said.ordinal;
+    SELECT coalesce(said.id, ids[o.place]), stored.kind, said.key, said.emitted_at, stored.correlation_id,
+           coalesce(x.routed, 0)::smallint, coalesce(x.leased, '{}'), coalesce(x.fences, '{}'), coalesce(x.awaited, '{}'),
+           said.id IS NULL
+    FROM generate_subscripts(names, 1) AS o (place)
+    LEFT JOIN said ON said.ordinal = o.place LEFT JOIN stored USING (id) LEFT JOIN spread x USING (ordinal)
+    ORDER BY o.place;
 END $$;
 
 -- The public door for any language and any driver: commits and rolls back with its caller.
@@ -164,10 +198,12 @@ CREATE FUNCTION buslog.emit(
     name text, payload jsonb, key text DEFAULT NULL,
     correlation_id uuid DEFAULT NULL, causation_id uuid DEFAULT NULL,
     after interval DEFAULT NULL, at timestamptz DEFAULT NULL,
+    dedupe_key text DEFAULT NULL, dedupe_window interval DEFAULT '1 day',
     source text DEFAULT 'sql', actor text DEFAULT NULL
 ) RETURNS uuid LANGUAGE sql AS $$
     SELECT message_id FROM buslog.emit_many(
         ARRAY[name], ARRAY[payload], ARRAY[key], ARRAY[correlation_id], ARRAY[causation_id],
-        ARRAY[extract(epoch FROM after)::double precision], ARRAY[at], source, actor, NULL, '{}', 0)
+        ARRAY[extract(epoch FROM after)::double precision], ARRAY[at],
+        ARRAY[dedupe_key], ARRAY[extract(epoch FROM dedupe_window)::double precision], source, actor, NULL, '{}', 0)
 $$;
-COMMENT ON FUNCTION buslog.emit IS 'Put a message on the bus in the caller''s transaction. Returns its id.';
+COMMENT ON FUNCTION buslog.emit IS 'Put a message on the bus in the caller''s transaction. Returns its id, or with a dedupe key in use the first message''s.';
