@@ -1,0 +1,111 @@
+"""The command `buslog`. `main` turns what goes wrong into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import metadata
+from typing import NoReturn
+
+import click
+
+from buslog.cli.common import examples, place_of, say, silence_stdout, verbatim
+from buslog.cli.files import export, import_, migrate
+from buslog.cli.operating import cancel, emit, replay, run, run_now
+from buslog.cli.processes import dashboard, up, worker
+from buslog.errors import (
+    BuslogError,
+    InvalidFilter,
+    InvalidImport,
+    InvalidMessage,
+    InvalidSubscription,
+    Misconfigured,
+    UnknownCommand,
+)
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+# Wrong whatever the state of the bus: asking again in the same words cannot help.
+MISUSES = (Misconfigured, InvalidMessage, InvalidImport, InvalidFilter, InvalidSubscription, UnknownCommand)
+
+
+EXIT_CODES = verbatim(
+    "Exit codes:",
+    "  0    done",
+    "  1    failed: the database broke off, the state of a delivery does not allow it, a command failed",
+    "  2    misuse or configuration: wrong arguments, payload, file or settings, no database to begin with",
+)
+
+
+class InOrder(click.Group):
+    """Lists its commands in the order they are given, not in the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        return list(self.commands)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("buslog")
+    except metadata.PackageNotFoundError:
+        return "of a source folder that is not installed"
+
+
+@click.group(
+    cls=InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples(
+        "buslog up examples.freight:bus",
+        'buslog emit shipmentDeparted \'{"shipmentId": "S-42"}\'',
+        'buslog run resyncTracking \'{"shipmentId": "S-42"}\' --wait 10',
+        "buslog export --state failed --from 2026-11-01 > failed.csv",
+    )
+    + "\n\n"
+    + EXIT_CODES,
+)
+@click.version_option(_version())
+def buslog() -> None:
+    """An event bus with a memory, and the control room over it.
+
+    The database is BUSLOG_DSN (PostgreSQL 16 or later); when it is unset, an embedded PostgreSQL in .buslog/, looked
+    for from the working directory upwards and made on first use. Every command says on stderr which one it uses.
+    """
+
+
+for command in (up, worker, dashboard, migrate, emit, run, replay, run_now, cancel, export, import_):
+    buslog.add_command(command)
+
+
+def main() -> NoReturn:
+    """The console script. Ends the process with 0, 1, 2 or, interrupted, 130."""
+    # A polite end for every command, so that the embedded server is let go: an exception, like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = buslog(prog_name="buslog", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted.")
+        return INTERRUPTED
+    except BuslogError as error:
+        say(f"Error: {error}")
+        return MISUSED if isinstance(error, MISUSES) else FAILED
+    except OSError as error:
+        say(f"Error: {error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}")
+        return FAILED
+    except Exception as error:  # noqa: BLE001  (its text and its trace may hold a payload)
+        say(f"Internal error: {type(error).__name__} at {place_of(error)}. Please report it.")
+        return FAILED
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,191 @@
+"""emit, run, replay, run-now, cancel: what a person does to the bus, through `operations`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import click
+
+from buslog.cli.common import examples, opened, read_payload, say
+from buslog.errors import NotFound, OperationRefused
+from buslog.insights import DeliveryDetail, Insights
+from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
+from buslog.operations import Actor, Operations
+
+LOOK_EVERY = 0.1  # seconds
+
+key_option = click.option("--key", help="The business key; by default the payload's shipmentId (BUSLOG_KEY_FIELD).")
+payload_argument = click.argument("payload", default="{}")
+
+
+def operations(dsn: str) -> Operations:
+    return Operations(dsn, Actor.local("cli"))
+
+
+@click.command(
+    epilog=examples(
+        'buslog emit shipmentDeparted \'{"shipmentId": "S-42"}\'',
+        'buslog emit "T02 Check confirmation" @payload.json --key case-891',
+        "jq .event message.json | buslog emit shipmentDeparted -",
+    )
+)
+@click.argument("name")
+@payload_argument
+@key_option
+def emit(name: str, payload: str, key: str | None) -> None:
+    """Emit a message; prints its id.
+
+    PAYLOAD is a JSON object, @FILE to read it from a file, or - to read it from stdin; without it, {}.
+    """
+    content = read_payload(payload)
+    with opened() as database:
+        click.echo(operations(database.dsn).emit(name, content, key=key))
+
+
+@click.command(
+    epilog=examples(
+        'buslog run resyncTracking \'{"shipmentId": "S-42"}\'',
+        'buslog run resyncTracking \'{"shipmentId": "S-42"}\' --wait 10 | tail -1 | jq .',
+    )
+)
+@click.argument("command")
+@payload_argument
+@key_option
+@click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for the result and print it.")
+@click.option("--reason", default="", help="Why; kept in the audit.")
+@click.pass_context
+def run(ctx: click.Context, *, command: str, payload: str, key: str | None, wait: float | None, reason: str) -> None:
+    """Run a registered command by hand; prints the message's id.
+
+    PAYLOAD is checked against the command's schema: a JSON object, @FILE, or - for stdin. With --wait the result is
+    printed as JSON on the next line; the exit code is 1 when the command fails or does not end in time.
+    """
+    content = read_payload(payload)
+    with opened() as database:
+        message_id = operations(database.dsn).run_command(command, content, key=key, reason=reason)
+        click.echo(message_id)
+        if wait is not None and not _print_result(database.dsn, message_id, wait):
+            ctx.exit(1)
+
+
+def _print_result(dsn: str, message_id: UUID, wait: float) -> bool:
+    """Whether the command succeeded within `wait` seconds; its result is printed then."""
+    give_up_at = time.monotonic() + wait
+    insights = Insights(dsn)
+    try:
+        while True:
+            delivery = _latest(insights, message_id)[0]
+            if delivery.state in ENDED_STATES or time.monotonic() >= give_up_at:
+                break
+            time.sleep(LOOK_EVERY)
+    finally:
+        insights.close()
+    if delivery.state is State.SUCCEEDED:
+        click.echo(_on_one_line(delivery.result or "null"))
+        return True
+    if delivery.state in ENDED_STATES:
+        say(f"The command ended {delivery.state}: {delivery.error_type}: {delivery.error}")
+    else:
+        last = f" Its last error: {delivery.error_type}: {delivery.error}" if delivery.error_type else ""
+        why = "" if delivery.is_hosted else " No live worker runs it."
+        say(f"The command has not ended within {wait:g} s; it is {delivery.state}.{why}{last}")
+    return False
+
+
+def _on_one_line(pretty: str) -> str:
+    """Indented JSON on one line, its numbers untouched: a line end inside a text would be an escape."""
+    return " ".join(line.strip(" ") for line in pretty.split("\n"))
+
+
+reason_option = click.option("--reason", default="", help="Why; kept in the audit.")
+message_argument = click.argument("message_id", type=click.UUID)
+subscription_argument = click.argument("subscription", required=False)
+
+
+@click.command(
+    epilog=examples(
+        "buslog replay 019a3c5e-7f10-7abc-8def-0123456789ab",
+        'buslog replay 019a3c5e-7f10-7abc-8def-0123456789ab freight.emails:send --reason "mail server is back"',
+    )
+)
+@message_argument
+@subscription_argument
+@reason_option
+def replay(message_id: UUID, subscription: str | None, reason: str) -> None:
+    """Send an ended delivery again: of SUBSCRIPTION, or every failed one of the message.
+
+    Prints a line for each delivery that was sent: message id and subscription. Only what failed runs again, unless
+    you name a subscription that succeeded.
+    """
+    _move(message_id, subscription, lambda acting: acting.replay, (State.FAILED,), reason)
+
+
+@click.command("run-now", epilog=examples("buslog run-now 019a3c5e-7f10-7abc-8def-0123456789ab"))
+@message_argument
+@subscription_argument
+@reason_option
+def run_now(message_id: UUID, subscription: str | None, reason: str) -> None:
+    """Make a retrying or scheduled delivery due at once: of SUBSCRIPTION, or every such one of the message.
+
+    Prints a line for each. No extra attempt is charged.
+    """
+    _move(message_id, subscription, lambda acting: acting.run_now, (State.RETRYING, State.SCHEDULED), reason)
+
+
+@click.command(
+    epilog=examples(
+        'buslog cancel 019a3c5e-7f10-7abc-8def-0123456789ab freight.emails:send --reason "customer has left"'
+    )
+)
+@message_argument
+@subscription_argument
+@reason_option
+def cancel(message_id: UUID, subscription: str | None, reason: str) -> None:
+    """End an open or failed delivery as cancelled: of SUBSCRIPTION, or every such one of the message.
+
+    Prints a line for each. An attempt under way is not stopped; its outcome is refused.
+    """
+    _move(message_id, subscription, lambda acting: acting.cancel, (*OPEN_STATES, State.FAILED), reason)
+
+
+Move = Callable[..., list[DeliveryRef]]
+
+
+def _move(
+    message_id: UUID,
+    subscription: str | None,
+    move: Callable[[Operations], Move],
+    states: Sequence[State],
+    reason: str,
+) -> None:
+    with opened() as database:
+        if subscription:
+            wanted = [DeliveryRef(message_id, subscription)]
+        else:
+            wanted = _in_states(database.dsn, message_id, states)
+        for ref in move(operations(database.dsn))(wanted, reason=reason):
+            click.echo(f"{ref.message_id}\t{ref.subscription}")
+
+
+def _in_states(dsn: str, message_id: UUID, states: Sequence[State]) -> list[DeliveryRef]:
+    insights = Insights(dsn)
+    try:
+        if insights.message(message_id) is None:
+            raise NotFound(field="message", rule="exists", was=str(message_id), mend="Look for it in the Log.")
+        deliveries = _latest(insights, message_id)
+    finally:
+        insights.close()
+    found = [delivery.ref for delivery in deliveries if delivery.state in states]
+    if not found:
+        raise OperationRefused(
+            field="message", rule=f"has a delivery that is {' or '.join(states)}",
+            was=", ".join(sorted({delivery.state for delivery in deliveries})) or "without deliveries",
+            mend="Name a subscription to act on that delivery alone.",
+        )  # fmt: skip
+    return found
+
+
+def _latest(insights: Insights, message_id: UUID) -> list[DeliveryDetail]:
+    return [delivery for delivery in insights.deliveries(message_id) if delivery.is_latest]

@@ -1,0 +1,217 @@
+"""The one Filter: lists, counts, charts, exports and links all follow it. The URL is its textual form. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from buslog.errors import InvalidFilter, did_you_mean
+from buslog.message import State
+
+T = TypeVar("T")
+
+MAX_VALUE = 200  # characters; names and keys are no longer
+MAX_NAMES = 50
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a message id cannot carry an earlier time
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+PARAMETERS = ("name", "key", "subscription", "state", "error", "range", "from", "to")
+
+
+class Range(StrEnum):
+    """How far back from now. `ALL` has no bound."""
+
+    HOUR = "1h"
+    SIX_HOURS = "6h"
+    DAY = "24h"
+    WEEK = "7d"
+    MONTH = "30d"
+    ALL = "all"
+
+    @property
+    def length(self) -> timedelta | None:
+        return _LENGTHS.get(self)
+
+
+_LENGTHS = {
+    Range.HOUR: timedelta(hours=1),
+    Range.SIX_HOURS: timedelta(hours=6),
+    Range.DAY: timedelta(days=1),
+    Range.WEEK: timedelta(days=7),
+    Range.MONTH: timedelta(days=30),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to look at. Empty parts do not filter: `Filter()` is everything.
+
+    names: any of these. key, subscription, error_type: exactly this. states: any of these.
+    range: counted back from now; or since (included) and until (excluded), with a time zone.
+    Raises `InvalidFilter` for values that no message can have.
+    """
+
+    names: tuple[str, ...] = ()
+    key: str | None = None
+    subscription: str | None = None
+    states: tuple[State, ...] = ()
+    error_type: str | None = None
+    range: Range = Range.ALL
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.names) > MAX_NAMES:
+            raise _invalid("name", "is given a few times", f"{len(self.names)} names", f"{MAX_NAMES} names")
+        for field, values in (
+            ("name", self.names),
+            ("key", (self.key,)),
+            ("subscription", (self.subscription,)),
+            ("error", (self.error_type,)),
+        ):
+            for value in values:
+                _check_text(field, value)
+        _check_time("from", self.since)
+        _check_time("to", self.until)
+        if (self.since or self.until) and self.range is not Range.ALL:
+            raise _invalid("range", "is not given together with from or to", self.range, mend="Leave one of them out.")
+        if self.since and self.until and self.since >= self.until:
+            raise _invalid("from", "is before to", self.since.isoformat(), self.until.isoformat(), "Swap the two.")
+
+    # ── the text form ───────────────────────────────────────────────────────────
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str | list[str]], *, default: Range = Range.DAY) -> Filter:
+        """The filter of a URL's parameters or a command's options.
+
+        name and state may be repeated. range: 1h, 6h, 24h, 7d, 30d, all. from and to: ISO 8601, in UTC unless they
+        say otherwise. Without any time `default` holds. Raises `InvalidFilter`.
+        """
+        given = {field: _texts(values) for field, values in params.items()}
+        given = {field: values for field, values in given.items() if values}
+        for field, values in given.items():
+            if field not in PARAMETERS:
+                raise _invalid(field[:40], "is the name of a filter", mend=did_you_mean(field[:40], PARAMETERS))
+            if len(values) > 1 and field not in {"name", "state"}:
+                raise _invalid(field, "is given once", f"{len(values)} values", "1")
+        one = {field: values[0] for field, values in given.items()}
+        since, until = _parse_time("from", one.get("from")), _parse_time("to", one.get("to"))
+        return cls(
+            names=_unique(given.get("name", ())),
+            key=one.get("key"),
+            subscription=one.get("subscription"),
+            states=_unique(_parse_state(text) for text in given.get("state", ())),
+            error_type=one.get("error"),
+            range=_parse_range(one["range"]) if "range" in one else (Range.ALL if since or until else default),
+            since=since,
+            until=until,
+        )
+
+    def to_params(self, *, default: Range = Range.DAY) -> dict[str, str | list[str]]:
+        """The parameters that `from_params` reads back as this filter. What is at its default is left out."""
+        params: dict[str, str | list[str]] = {}
+        if self.names:
+            params["name"] = list(self.names)
+        if self.key:
+            params["key"] = self.key
+        if self.subscription:
+            params["subscription"] = self.subscription
+        if self.states:
+            params["state"] = [str(state) for state in self.states]
+        if self.error_type:
+            params["error"] = self.error_type
+        if self.since:
+            params["from"] = _time_text(self.since)
+        if self.until:
+            params["to"] = _time_text(self.until)
+        if self.range is not default and not (self.since or self.until):
+            params["range"] = str(self.range)
+        return params
+
+    # ── time ────────────────────────────────────────────────────────────────────
+
+    def bounds(self, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """Since (included) and until (excluded) as moments; None is no bound."""
+        length = self.range.length
+        return (now - length, None) if length else (self.since, self.until)
+
+    def between(self, since: datetime | None, until: datetime | None) -> Filter:
+        """The same filter over another time."""
+        return replace(self, range=Range.ALL, since=since, until=until)
+
+    def over(self, range_: Range) -> Filter:
+        """The same filter over another range back from now."""
+        return replace(self, range=range_, since=None, until=None)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything but the time is filtered."""
+        return bool(self.names or self.key or self.subscription or self.states or self.error_type)
+
+
+def _invalid(
+    field: str, rule: str, was: str = "", limit: str = "", mend: str = "Correct it, or leave it out."
+) -> InvalidFilter:
+    return InvalidFilter(field=field, rule=rule, was=was, limit=limit, mend=mend)
+
+
+def _texts(values: str | list[str]) -> list[str]:
+    return [text for text in ([values] if isinstance(values, str) else values) if text]
+
+
+def _unique(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _check_text(field: str, value: str | None) -> None:
+    if value is None:
+        return
+    if not value or len(value) > MAX_VALUE:
+        raise _invalid(field, f"has 1 to {MAX_VALUE} characters", f"{len(value)} characters", f"{MAX_VALUE} characters")
+    if any(
+        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in value
+    ):
+        raise _invalid(field, "is printable text", "text with control characters")
+
+
+def _check_time(field: str, moment: datetime | None) -> None:
+    if moment is None:
+        return
+    if moment.tzinfo is None:
+        raise _invalid(field, "has a time zone", moment.isoformat())
+    if not EARLIEST <= moment <= LATEST:
+        raise _invalid(field, "lies between 1970 and 2200", moment.isoformat(), "1970 to 2200")
+
+
+def _parse_time(field: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text[:MAX_VALUE].strip())
+        # A plus sign in a URL that was typed by hand arrives as a blank: it is not guessed at.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _invalid(
+            field, "is a date or time in ISO 8601", text, "1970 to 2200", "Write it as 2026-01-31 or 2026-01-31T14:05Z."
+        ) from None
+
+
+def _parse_state(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError:
+        raise _invalid("state", "is a state", text, mend=did_you_mean(text[:40], list(State))) from None
+
+
+def _parse_range(text: str) -> Range:
+    try:
+        return Range(text)
+    except ValueError:
+        raise _invalid("range", "is a range", text, ", ".join(Range)) from None
+
+
+def _time_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,180 @@
+"""Counts over the rows of a Filter: totals, series over time, groups of failures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Integer,
+    Interval,
+    Select,
+    Text,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from buslog.filter import Filter
+from buslog.insights.model import Count, FailureGroup, Outside, Point, Series
+from buslog.insights.rows import id_clauses, log_rows, message_clauses, subscription_name
+from buslog.insights.tables import attempts, messages
+from buslog.message import State
+
+COUNTED = 10_000
+GROUPS = 100
+SAMPLE = 300
+
+_MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # weeks begin on it, and every bucket lies on a multiple from it
+_BUCKETS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (1, 10, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 28 * 86_400, 364 * 86_400)
+)
+_MOST_BUCKETS = 240
+
+
+def count(connection: Connection, filter_: Filter, now: datetime) -> Count:
+    """Exact up to `COUNTED`."""
+    rows = log_rows(filter_, now)
+    some = rows.select(literal(1, Integer)).limit(COUNTED + 1).subquery()
+    found = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return Count(min(found, COUNTED), is_capped=found > COUNTED)
+
+
+def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:
+    since, until = filter_.bounds(now)
+    nothing = Count(0)
+    return Outside(
+        older=count(connection, filter_.between(None, since), now) if since else nothing,
+        newer=count(connection, filter_.between(until, None), now) if until else nothing,
+    )
+
+
+def by_state(connection: Connection, filter_: Filter, now: datetime) -> dict[State, int]:
+    rows = log_rows(filter_, now, is_counted=True)
+    query = rows.select(rows.d.c.state, func.count()).group_by(rows.d.c.state)
+    return {State(state): number for state, number in connection.execute(query)}
+
+
+# ── series ──────────────────────────────────────────────────────────────────────
+
+
+def series(connection: Connection, filter_: Filter, now: datetime) -> Series:
+    since, until = _extent(connection, filter_, now)
+    if since is None or until is None:
+        return Series(_BUCKETS[-1], [])
+    bucket = next((b for b in _BUCKETS if (until - since) / b < _MOST_BUCKETS), _BUCKETS[-1])
+    points: dict[datetime, dict[str, int]] = {}
+    for kind, query in (
+        ("messages", _messages_by_time(filter_, now, bucket)),
+        ("errors", _errors_by_time(filter_, now, bucket)),
+        ("failures", _failures_by_time(filter_, now, bucket)),
+    ):
+        if query is not None:
+            for at, number in connection.execute(query):
+                points.setdefault(at.astimezone(UTC), {})[kind] = number
+    first = _MONDAY + (since - _MONDAY) // bucket * bucket
+    steps = (until - first) // bucket + 1
+    return Series(bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))])
+
+
+def _extent(connection: Connection, filter_: Filter, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """The time a chart spans: the filter's, and where that is open the first and last message's."""
+    since, until = filter_.bounds(now)
+    if since and until is None:
+        return since, max(now, since)
+    clauses = message_clauses(filter_, (since, until))
+    ends = []
+    for given, order in ((since, messages.c.id), (until, messages.c.id.desc())):
+        newest = select(messages.c.emitted_at).where(*clauses).order_by(order).limit(1)
+        ends.append(given or connection.execute(newest).scalar())
+    # until is excluded
+    return ends[0], ends[1] if ends[1] != until or until is None else until - timedelta(microseconds=1)
+
+
+def _by_time(query: Select[Any], bucket: timedelta, counted: Any) -> Select[Any]:
+    at: ColumnElement[Any] = func.date_bin(
+        literal(bucket, Interval()), messages.c.emitted_at, literal(_MONDAY, DateTime(timezone=True))
+    ).label("at")
+    return query.with_only_columns(at, counted).group_by(at)
+
+
+def _messages_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any]:
+    if _asks_of_deliveries(filter_):
+        rows = log_rows(filter_, now, is_counted=True)
+        return _by_time(rows.select(), bucket, func.count(messages.c.id.distinct()))
+    query = select(messages.c.id).where(*message_clauses(filter_, filter_.bounds(now)))
+    return _by_time(query, bucket, func.count())
+
+
+def _errors_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any]:
+    """Attempts that raised, of the filter's deliveries in all their generations."""
+    raised = attempts.c
+    if _asks_of_deliveries(filter_):
+        rows = log_rows(filter_, now, is_counted=True)
+        same = (raised.message_id == rows.d.c.message_id) & (raised.subscription_id == rows.d.c.subscription_id)
+        query = rows.select().join_from(rows.source, attempts, same)
+    else:
+        bounds = filter_.bounds(now)
+        query = (
+            select()
+            .select_from(attempts.join(messages, messages.c.id == raised.message_id))
+            .where(*message_clauses(filter_, bounds), *id_clauses(raised.message_id, bounds))
+        )
+    return _by_time(query, bucket, func.count())
+
+
+def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any] | None:
+    failed = failed_of(filter_)
+    return _by_time(log_rows(failed, now).select(), bucket, func.count()) if failed else None
+
+
+def _asks_of_deliveries(filter_: Filter) -> bool:
+    return bool(filter_.states or filter_.subscription or filter_.error_type)
+
+
+# ── failures ────────────────────────────────────────────────────────────────────
+
+
+def failed_of(filter_: Filter) -> Filter | None:
+    """The same filter, of failed deliveries only; None when it asks for other states."""
+    if filter_.states and State.FAILED not in filter_.states:
+        return None
+    return replace(filter_, states=(State.FAILED,))
+
+
+def failure_groups(connection: Connection, filter_: Filter, now: datetime) -> list[FailureGroup]:
+    """The largest first, at most `GROUPS`."""
+    failed = failed_of(filter_)
+    if failed is None:
+        return []
+    rows = log_rows(failed, now)
+    m, d = rows.m.c, rows.d.c
+    newest = aggregate_order_by(func.left(d.error, SAMPLE), d.message_id.desc())
+    sample = func.array_agg(newest, type_=ARRAY(Text()))[1]
+    grouped = (
+        rows.select(
+            m.name,
+            d.subscription_id,
+            d.error_type,
+            func.count().label("deliveries"),
+            func.count(m.key.distinct()).label("key_count"),
+            func.min(m.emitted_at).label("first_at"),
+            func.max(m.emitted_at).label("last_at"),
+            func.coalesce(sample, "").label("sample"),
+        )
+        .group_by(m.name, d.subscription_id, d.error_type)
+        .order_by(func.count().desc(), m.name)
+        .limit(GROUPS)
+        .subquery("g")
+    )
+    g = grouped.c
+    named = (g.name, subscription_name(g.subscription_id), func.coalesce(g.error_type, ""))
+    query = select(*named, g.deliveries, g.key_count, g.first_at, g.last_at, g.sample)
+    return [FailureGroup(*row) for row in connection.execute(query)]

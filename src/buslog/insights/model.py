@@ -1,0 +1,266 @@
+"""What the reads give back: plain frozen rows. Times carry UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from buslog.insights.rows import Cursor
+from buslog.message import DeliveryRef, Kind, Mode, State
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows, exact up to a limit. `str` gives 8,577 or 10,000+."""
+
+    value: int
+    is_capped: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.value:,}{'+' if self.is_capped else ''}"
+
+    def __bool__(self) -> bool:
+        return self.value > 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A delivery in its latest generation, or a message without any (`subscription` is None)."""
+
+    message_id: UUID
+    subscription_id: int
+    kind: Kind
+    name: str
+    key: str | None
+    emitted_at: datetime
+    subscription: str | None
+    mode: Mode | None
+    state: State
+    generation: int | None
+    attempts: int | None
+    last_error_type: str | None
+    last_error: str | None
+    finished_at: datetime | None
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.message_id, self.subscription_id)
+
+    @property
+    def delivery(self) -> DeliveryRef | None:
+        return DeliveryRef(self.message_id, self.subscription) if self.subscription else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the Log, newest first. A cursor is None where there is nothing more."""
+
+    rows: list[LogRow]
+    newer: Cursor | None
+    older: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a filter would find before and after its time."""
+
+    older: Count
+    newer: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket of a chart, from `at` on."""
+
+    at: datetime
+    messages: int = 0
+    errors: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Counts over time without gaps, oldest first, each by the time its message was emitted."""
+
+    bucket: timedelta
+    points: list[Point]
+
+    @property
+    def messages(self) -> int:
+        return sum(point.messages for point in self.points)
+
+    @property
+    def errors(self) -> int:
+        return sum(point.errors for point in self.points)
+
+    @property
+    def failures(self) -> int:
+        return sum(point.failures for point in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failed deliveries of one name, subscription and error type."""
+
+    name: str
+    subscription: str
+    error_type: str
+    count: int
+    keys: int
+    first: datetime
+    last: datetime
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Unfinished deliveries now, by state, and when the message of the oldest was emitted."""
+
+    by_state: dict[State, int]
+    oldest: datetime | None
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """A worker whose lease holds."""
+
+    worker: str
+    version: str
+    started_at: datetime
+    hosts: list[str]
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDetail:
+    """A message as it was said. `payload` is pretty JSON text, cut at `PAYLOAD_SHOWN` characters."""
+
+    id: UUID
+    kind: Kind
+    name: str
+    key: str | None
+    emitted_at: datetime
+    source: str
+    actor: str | None
+    correlation_id: UUID
+    causation_id: UUID | None
+    routed: int
+    payload: str
+    payload_bytes: int
+    payload_is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDetail:
+    """One generation of a delivery. `is_hosted`: a live worker carries its subscriber's code."""
+
+    message_id: UUID
+    subscription: str
+    mode: Mode
+    generation: int
+    is_latest: bool
+    state: State
+    attempts: int
+    repeats: int
+    due_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    error_type: str | None
+    error: str | None
+    result: str | None
+    is_hosted: bool
+
+    @property
+    def ref(self) -> DeliveryRef:
+        return DeliveryRef(self.message_id, self.subscription)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDetail:
+    """An attempt that raised or was lost."""
+
+    subscription: str
+    generation: int
+    attempt: int
+    started_at: datetime
+    finished_at: datetime
+    worker: str
+    code_version: str
+    error_type: str
+    error: str
+    frame: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationDetail:
+    """What a person did to a message."""
+
+    at: datetime
+    actor: str
+    verb: str
+    subscription: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadMessage:
+    """A message in its thread: `depth` is its distance from the root, `states` counts its deliveries."""
+
+    id: UUID
+    kind: Kind
+    name: str
+    key: str | None
+    emitted_at: datetime
+    depth: int
+    states: dict[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The messages of one correlation id as a causation tree, in the order to show them."""
+
+    messages: list[ThreadMessage]
+    is_capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A registered command. `schema` is its payload's JSON Schema; None takes any object."""
+
+    name: str
+    subscription: str
+    description: str
+    schema: dict[str, Any] | None
+    is_hosted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRun:
+    """A command that was put on the bus, and what became of it."""
+
+    message_id: UUID
+    key: str | None
+    emitted_at: datetime
+    actor: str | None
+    source: str
+    state: State
+    attempts: int | None
+    error_type: str | None
+    error: str | None
+    result: str | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """A name that was ever seen."""
+
+    name: str
+    kind: Kind

@@ -1,0 +1,72 @@
+"""The tables as SQLAlchemy sees them: only the columns that Filter queries read. The truth is in sql/migrations."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, DateTime, Enum, Integer, SmallInteger, Text, Uuid, column, table
+from sqlalchemy.dialects.postgresql import JSONB
+
+from buslog.message import ENDED_STATES, OPEN_STATES, Kind, Mode
+
+_STATE = Enum(*(OPEN_STATES + ENDED_STATES), name="state", schema="buslog")
+_KIND = Enum(*Kind, name="kind", schema="buslog")
+_MODE = Enum(*Mode, name="mode", schema="buslog")
+_TIME = DateTime(timezone=True)
+
+messages_table = table(
+    "messages",
+    column("id", Uuid()),
+    column("kind", _KIND),
+    column("routed", SmallInteger()),
+    column("emitted_at", _TIME),
+    column("correlation_id", Uuid()),
+    column("causation_id", Uuid()),
+    column("name", Text()),
+    column("key", Text()),
+    column("source", Text()),
+    column("payload", JSONB()),
+    schema="buslog",
+)
+messages = messages_table.alias("m")
+
+deliveries = table(
+    "deliveries",
+    column("message_id", Uuid()),
+    column("subscription_id", Integer()),
+    column("generation", SmallInteger()),
+    column("attempt", SmallInteger()),
+    column("state", _STATE),
+    schema="buslog",
+).alias("o")
+
+ended_deliveries = table(
+    "ended_deliveries",
+    column("message_id", Uuid()),
+    column("subscription_id", Integer()),
+    column("generation", SmallInteger()),
+    column("attempts", SmallInteger()),
+    column("state", _STATE),
+    column("latest", Boolean()),
+    column("finished_at", _TIME),
+    column("error_type", Text()),
+    column("error", Text()),
+    schema="buslog",
+).alias("e")
+
+attempts = table(
+    "attempts",
+    column("message_id", Uuid()),
+    column("subscription_id", Integer()),
+    column("generation", SmallInteger()),
+    column("attempt", SmallInteger()),
+    column("error_type", Text()),
+    column("error", Text()),
+    schema="buslog",
+).alias("a")
+
+subscriptions = table(
+    "subscriptions",
+    column("id", Integer()),
+    column("subscription", Text()),
+    column("mode", _MODE),
+    schema="buslog",
+).alias("s")

@@ -1,0 +1,116 @@
+"""The Filter and its textual form."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buslog.errors import InvalidFilter
+from buslog.filter import EARLIEST, LATEST, Filter, Range
+from buslog.message import State
+
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200)
+moments = st.datetimes(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC))
+
+
+@st.composite
+def filters(draw: st.DrawFn) -> Filter:
+    times: dict[str, Any] = {}
+    if draw(st.booleans()):
+        since, until = sorted(draw(st.tuples(moments, moments)))
+        times = {"since": since, "until": until if until > since else None}
+    else:
+        times = {"range": draw(st.sampled_from(Range))}
+    return Filter(
+        names=draw(st.lists(texts, max_size=5, unique=True).map(tuple)),
+        key=draw(st.none() | texts),
+        subscription=draw(st.none() | texts),
+        states=draw(st.lists(st.sampled_from(State), max_size=10, unique=True).map(tuple)),
+        error_type=draw(st.none() | texts),
+        **times,
+    )
+
+
+@given(filters())
+def test_a_filter_survives_its_textual_form(filter_: Filter) -> None:
+    assert Filter.from_params(filter_.to_params()) == filter_
+
+
+def test_no_parameters_mean_the_last_24_hours_and_are_not_written_back() -> None:
+    assert Filter.from_params({}).range is Range.DAY
+    assert Filter.from_params({}).to_params() == {}
+    assert Filter.from_params({}, default=Range.ALL) == Filter()
+
+
+def test_a_date_is_midnight_in_utc_and_an_offset_is_honoured() -> None:
+    given_ = Filter.from_params({"from": "2012-01-31", "to": "2012-02-01T02:00+02:00"})
+    assert given_.since == datetime(2012, 1, 31, tzinfo=UTC)
+    assert given_.until == datetime(2012, 2, 1, tzinfo=UTC)
+
+
+def test_a_range_counts_back_from_now() -> None:
+    now = datetime(2026, 3, 29, 12, tzinfo=UTC)
+    assert Filter(range=Range.HOUR).bounds(now) == (now - timedelta(hours=1), None)
+    assert Filter(since=now).bounds(datetime.max.replace(tzinfo=UTC)) == (now, None)
+
+
+def test_repeated_values_count_once_and_empty_ones_not_at_all() -> None:
+    given_ = Filter.from_params({"name": ["a", "b", "a", ""], "key": "", "state": ["failed", "failed"]})
+    assert given_ == Filter(names=("a", "b"), states=(State.FAILED,), range=Range.DAY)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"from": "+294277-01-01T00:00:00Z"}, "from"),
+        ({"from": "294277-01-01"}, "from"),
+        ({"to": "1969-12-31"}, "to"),
+        ({"to": "9999-12-31T23:59:59-23:59"}, "to"),
+        ({"from": "0001-01-01T00:00:00+23:59"}, "from"),
+        ({"from": "2012-01-02", "to": "2012-01-01"}, "from"),
+        ({"from": "2012-01-02", "range": "24h"}, "range"),
+        ({"range": "all; DROP TABLE"}, "range"),
+        ({"state": "fialed"}, "state"),
+        ({"state": ["failed", "'; --"]}, "state"),
+        ({"key": "k" * 201}, "key"),
+        ({"key": "k" * 600_000}, "key"),
+        ({"key": "a\x00b"}, "key"),
+        ({"key": "\ud800"}, "key"),
+        ({"name": "n" * 201}, "name"),
+        ({"name": [f"n{i}" for i in range(51)]}, "name"),
+        ({"key": ["a", "b"]}, "key"),
+        ({"page": "-1"}, "page"),
+        ({"sort": "id;drop"}, "sort"),
+        ({"kye": "S-42"}, "kye"),
+    ],
+)
+def test_nonsense_is_refused_naming_its_field(params: dict[str, str | list[str]], field: str) -> None:
+    with pytest.raises(InvalidFilter) as refused:
+        Filter.from_params(params)
+    assert refused.value.field == field
+    assert refused.value.mend
+    assert len(str(refused.value)) < 600
+
+
+def test_a_misspelt_state_or_filter_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidFilter, match="Did you mean failed"):
+        Filter.from_params({"state": "fialed"})
+    with pytest.raises(InvalidFilter, match="Did you mean key"):
+        Filter.from_params({"kye": "S-42"})
+
+
+def test_times_without_a_zone_are_refused_in_code() -> None:
+    with pytest.raises(InvalidFilter, match="time zone"):
+        Filter(since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@given(st.dictionaries(st.sampled_from(["name", "key", "state", "range", "from", "to", "page"]), st.text(max_size=300)))
+def test_any_text_is_a_filter_or_refused_in_our_words(params: dict[str, str]) -> None:
+    with contextlib.suppress(InvalidFilter):
+        Filter.from_params(params).bounds(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5))))
