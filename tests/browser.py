@@ -12,13 +12,17 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+APPLICATIONS = Path("/Applications")
+PLACES = (
+    APPLICATIONS / "Google Chrome.app/Contents/MacOS/Google Chrome",
+    APPLICATIONS / "Chromium.app/Contents/MacOS/Chromium",
+)
 
 
 def installed() -> str | None:
     """The path of an installed browser; None: Playwright's own is to be used."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    return found or next((place for place in PLACES if Path(place).exists()), None)
+    return found or next((str(place) for place in PLACES if place.exists()), None)
 
 
 def playwrights_own() -> bool:
@@ -33,7 +37,7 @@ def install() -> None:
     apt = shutil.which("apt-get")
     as_root = [] if os.geteuid() == 0 else [shutil.which("sudo") or "", "-n"]
     if apt and as_root != ["", "-n"]:
-        print("Installing Debian's chromium for the dashboard tests")
+        sys.stderr.write("Installing Debian's chromium for the dashboard tests\n")
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
             subprocess.run([*as_root, apt, *arguments], check=True, stdout=subprocess.DEVNULL, env=quiet)

@@ -19,18 +19,28 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BUSLOG_", env_ignore_empty=True, frozen=True)
 
-    dsn: str | None = Field(default=None, description="PostgreSQL 16 or later, as a URL or conninfo string; unset: embedded")
-    home: Path | None = Field(default=None, description="Folder of the embedded PostgreSQL; unset: .buslog/, found upwards")
+    dsn: str | None = Field(
+        default=None, description="PostgreSQL 16 or later, as a URL or conninfo string; unset: embedded"
+    )
+    home: Path | None = Field(
+        default=None, description="Folder of the embedded PostgreSQL; unset: .buslog/, found upwards"
+    )
     pg_version: int = Field(default=18, description="PostgreSQL the embedded server is made with: 16 or 18")
-    key_field: str | None = Field(default=None, description="Dotted path in the payload that holds the key (shipmentId)")
+    key_field: str | None = Field(
+        default=None, description="Dotted path in the payload that holds the key (shipmentId)"
+    )
     host: str = Field(default="127.0.0.1", description="Address the dashboard listens on; loopback only")
     port: int = Field(default=8501, ge=1, le=65535, description="Port the dashboard listens on")
     concurrency: int = Field(default=20, ge=1, le=1000, description="Deliveries a worker runs at once")
     lease: float = Field(default=15.0, ge=1.0, le=3600.0, description="Seconds a worker's lease lasts without a beat")
-    sync_wait: float = Field(default=30.0, gt=0, description="Seconds an emit waits for a sync subscriber hosted elsewhere")
+    sync_wait: float = Field(
+        default=30.0, gt=0, description="Seconds an emit waits for a sync subscriber hosted elsewhere"
+    )
     version: str = Field(default="", max_length=100, description="Release of your code; kept with every attempt")
     poll: float = Field(default=1.0, ge=0.05, le=1.0, description="Seconds between looks when no notification comes")
-    grace: float = Field(default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish")
+    grace: float = Field(
+        default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish"
+    )
 
     @field_validator("key_field")
     @classmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
@@ -175,11 +176,11 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             mend="Remove NUL characters, lone surrogates, NaN and Infinity.",
         )
     where = describe(dsn) if dsn else "the database"
-    if state in {"28P01", "28000", "3D000"}:
+    if state in {"28P01", "28000", "3D000"} or (not state and _is_turned_away(error)):
         return Misconfigured(
             field="BUSLOG_DSN",
             rule="names a database that lets us in",
-            was=f"{where} answered: {diagnosis.message_primary if diagnosis else 'no'}",
+            was=f"{where} turned us away",
             mend="Check user, password and database name.",
         )
     if state in {"3F000", "42P01", "42883"}:
@@ -208,6 +209,17 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
         field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
         mend="The server's log says more.",
     )  # fmt: skip
+
+
+def _is_turned_away(error: Exception) -> bool:
+    """While connecting, libpq gives no SQLSTATE, only text: a server that is there and refuses says FATAL."""
+    text = str(error)
+    return isinstance(error, psycopg.OperationalError) and (
+        "password authentication failed" in text
+        or "no password supplied" in text
+        or "no pg_hba.conf entry" in text
+        or re.search(r'FATAL:\s+(database|role) ".*" does not exist', text) is not None
+    )
 
 
 # ── migration ───────────────────────────────────────────────────────────────────

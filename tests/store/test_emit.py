@@ -134,7 +134,9 @@ async def test_what_can_start_here_is_born_leased_and_no_more(scene: Scene, conn
     lease = Lease(scene.worker, [mail, sync], places=2)
     stored = await scene.store.emit_many([Said("departed", "{}")] * 4, lease)
     assert [s.leased for s in stored] == [[mail, sync], [mail, sync], [sync], [sync]]
-    states = dict(connection.execute("SELECT state::text, count(*) FROM buslog.deliveries GROUP BY 1").fetchall())
+    states: dict[str, int] = dict(
+        connection.execute("SELECT state::text, count(*) FROM buslog.deliveries GROUP BY 1").fetchall()
+    )
     assert states == {"running": 6, "pending": 6}
     assert elsewhere not in {n for s in stored for n in s.leased}
 

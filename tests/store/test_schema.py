@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from buslog import db
+from buslog.errors import Misconfigured
 
 
 def test_migrating_twice_changes_nothing(dsn: str) -> None:
@@ -54,3 +56,9 @@ def test_the_audit_cannot_be_changed(connection: db.Connection) -> None:
                       "TRUNCATE buslog.operations"):  # fmt: skip
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
             connection.execute(statement)
+
+
+@pytest.mark.parametrize("change", [{"dbname": "nowhere"}, {"user": "nobody"}])
+def test_a_database_that_turns_us_away_is_a_matter_of_configuration(dsn: str, change: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured, match="Check user, password and database name"):
+        db.connect(make_conninfo(dsn, **change))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from buslog import Bus, Message, SubscribersFailed, db
+from buslog import Bus, Emitted, Message, SubscribersFailed, db
 from buslog.config import Settings
 from buslog.errors import BusNotStarted, InvalidMessage, Misconfigured, StillPending
 
@@ -207,11 +207,13 @@ async def test_a_plain_function_runs_in_a_thread_and_does_not_block_the_bus(bus:
         held.set()
 
 
+def emit_from_here(bus: Bus, n: int) -> Emitted:
+    return bus.emit("departed", {"n": n}).result(10)
+
+
 async def test_emits_from_plain_threads_reach_the_log(bus: Bus, connection: db.Connection) -> None:
     async with bus:
-        results = await asyncio.gather(
-            *(asyncio.to_thread(lambda n=n: bus.emit("departed", {"n": n}).result(10)) for n in range(20))
-        )
+        results = await asyncio.gather(*(asyncio.to_thread(emit_from_here, bus, n) for n in range(20)))
     assert {r.id for r in results} == {row[0] for row in log_rows(connection, "message_id", "departed")}
 
 
