@@ -19,6 +19,7 @@ from buslog.config import Settings
 from buslog.embedded import EmbeddedServer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROOM_FOR_DATABASES = 4_000_000_000  # bytes
 VERSIONS = tuple(int(v) for v in os.environ.get("BUSLOG_TEST_PG", "16,18").split(","))
 
 collect_ignore = [] if SHARED.is_dir() else ["shared_data"]
@@ -62,8 +63,14 @@ class TestServer:
             connection.execute(f"DROP DATABASE {urlsplit(dsn).path[1:]} WITH (FORCE)")
 
 
+def _quick_folder() -> str | None:
+    """Memory where there is plenty of it: making hundreds of databases is then ten times as fast."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > ROOM_FOR_DATABASES else None
+
+
 def _server(version: int) -> Iterator[TestServer]:
-    home = Path(tempfile.mkdtemp(prefix="buslog-test-"))
+    home = Path(tempfile.mkdtemp(prefix="buslog-test-", dir=_quick_folder()))
     server = TestServer(home / ".buslog", version)
     yield server
     server.server.release()

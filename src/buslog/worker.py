@@ -8,18 +8,17 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 from buslog import db
 from buslog.config import Settings
 from buslog.errors import BuslogError, InvalidMessage
 from buslog.execution import RELEASED, Claimed, Outcome, execute, runs_in_thread
-from buslog.gate import Gate
 from buslog.lease import BEATS_PER_LEASE, Beat
+from buslog.loops import Gate, end_all, surviving, wait_for
 from buslog.message import Mode
 from buslog.rescue import Rescue
 from buslog.store import NOBODY, Lease, Settlement, Store
@@ -29,6 +28,7 @@ log = logging.getLogger("buslog.worker")
 
 SETTLE_BATCH = 500
 RECONCILE_EVERY = 30.0  # seconds between looks for deliveries leased to us whose claim we never heard of
+DEAF_SECONDS = 5.0  # a subscriber that swallows its cancellation for so long is left to its lease
 BACKOFF = (0.1, 5.0)  # seconds: the first wait after a database error, and the longest
 
 Key = tuple[UUID, int, int]  # message, subscription number, fence
@@ -71,7 +71,7 @@ class Worker:
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
         loops = {"claim": self._claim_loop, "settle": self._settle_loop, "listen": self._listen_loop,
                  "rescue": rescue.run}  # fmt: skip
-        self._loops = [asyncio.create_task(_surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
+        self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:
         """Take one more subscription in."""
@@ -122,9 +122,7 @@ class Worker:
         self._stopping = True
         self._wake.set()
         claim, settle, *others = self._loops
-        for loop in others:
-            loop.cancel()
-        await asyncio.gather(claim, *others, return_exceptions=True)
+        await asyncio.gather(claim, end_all(others))
         running = [task for task in self._in_flight.values() if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._settings.grace)
@@ -132,8 +130,7 @@ class Worker:
         give_up_at = time.monotonic() + self._settings.grace
         while self._outcomes and time.monotonic() < give_up_at:
             await asyncio.sleep(0.01)
-        settle.cancel()
-        await asyncio.gather(settle, return_exceptions=True)
+        await end_all([settle])
         self._threads.shutdown(wait=False)
         await self._leave(abandoned=abandoned)
 
@@ -156,7 +153,7 @@ class Worker:
                 wait = backoff * random.uniform(0.5, 1.5)  # noqa: S311  (jitter)
                 backoff = min(backoff * 2, BACKOFF[1])
             if wait and not self._stopping:
-                await _wait_for(self._wake, wait)
+                await wait_for(self._wake, wait)
 
     async def _claim_once(self) -> float:
         """One pass; returns how many seconds to wait for the next one, at most."""
@@ -295,7 +292,7 @@ class Worker:
         """Retired meanwhile: what runs is no longer ours to settle, new claims need a new id."""
         log.warning("lease lost; entering anew")
         self._id = None
-        self._loops.append(asyncio.create_task(_surviving(self._enter), name="buslog-enter"))
+        self._loops.append(asyncio.create_task(surviving(self._enter), name="buslog-enter"))
 
     def _tell_beat(self) -> None:
         if self._beat is not None:
@@ -304,12 +301,10 @@ class Worker:
     # ── stop ────────────────────────────────────────────────────────────────────
 
     async def _release_running(self) -> bool:
-        """Cancel what still runs. True when a subscriber in a thread had to be left to its lease."""
-        running = {key: task for key, task in self._in_flight.items() if not task.done()}
-        for task in running.values():
-            task.cancel()
-        ended = await asyncio.gather(*running.values(), return_exceptions=True)
-        return any(isinstance(end, asyncio.CancelledError) for end in ended)
+        """Stop what still runs. True when a subscriber could not be stopped and had to be left to its lease."""
+        running = [task for task in self._in_flight.values() if not task.done()]
+        deaf = await end_all(running, patience=DEAF_SECONDS)
+        return bool(deaf) or any(task.cancelled() for task in running)
 
     async def _leave(self, *, abandoned: bool) -> None:
         if self._beat is not None:
@@ -324,27 +319,6 @@ class Worker:
             await self._store.leave(self._id)
         except BuslogError as error:
             log.warning("leaving: %s; the lease will run out", error)
-
-
-async def _surviving(loop: Any) -> None:
-    """Runs a loop of the worker again when something unforeseen ends it: a worker that holds a lease must work."""
-    while True:
-        try:
-            coroutine: Coroutine[Any, Any, None] = loop()
-            await coroutine
-        except Exception:
-            log.exception("unforeseen error; going on")
-            await asyncio.sleep(1.0)
-        else:
-            return
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
 
 
 def _key(claimed: Claimed) -> Key:

@@ -46,7 +46,7 @@ def test_with_one_of_two_workers_killed_in_mid_subscriber_every_delivery_ends_an
     assert in_flight, "the kill came too early or too late to prove anything"
     wait_until(lambda: unfinished(connection) == 0)
 
-    ended = dict(
+    ended: dict[str, int] = dict(
         connection.execute("SELECT (subscription, state)::text, count(*) FROM buslog.log GROUP BY 1").fetchall()
     )
     told = ended.pop("(plain,succeeded)")

@@ -1,0 +1,79 @@
+"""What the worker needs of an event loop: loops that survive, an end that is heard, a gate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+log = logging.getLogger("buslog.worker")
+
+CANCEL_EVERY = 0.2  # seconds
+
+
+class Gate:
+    """Claims and emits pass it together while the database leases deliveries to us that we have not taken in yet;
+    whoever asks what is leased to us passes it alone.
+    """
+
+    def __init__(self) -> None:
+        self._door = asyncio.Lock()
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        async with self._door:
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        async with self._door:
+            await self._empty.wait()
+            yield
+
+
+async def surviving(loop: Any) -> None:
+    """Runs a loop of the worker again when something unforeseen ends it: a worker that holds a lease must work."""
+    while True:
+        try:
+            coroutine: Coroutine[Any, Any, None] = loop()
+            await coroutine
+        except Exception:
+            log.exception("unforeseen error; going on")
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def end_all(tasks: Iterable[asyncio.Task[None]], *, patience: float = float("inf")) -> set[asyncio.Task[None]]:
+    """Cancel until all have ended, for at most `patience` seconds; returns those that have not.
+
+    Once is not enough: before Python 3.12, `asyncio.wait_for` swallows a cancellation that comes at the moment its
+    awaitable is done, and the pool of connections waits in it.
+    """
+    pending = {task for task in tasks if not task.done()}
+    give_up_at = asyncio.get_running_loop().time() + patience
+    while pending and asyncio.get_running_loop().time() < give_up_at:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY)
+    return pending
