@@ -1,0 +1,117 @@
+"""How the bus is doing: throughput, errors and failures over time, what waits, who works."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from buslog.console import access, acting, charts, clock, frame, markup, problems, tables, words
+from buslog.console.filters import FilterBar
+from buslog.filter import Filter, Range
+from buslog.insights import Series
+from buslog.message import State
+
+LIVE = (Range.HOUR, Range.SIX_HOURS, Range.DAY)
+EVERY = 10.0  # seconds between looks, where a look is cheap
+
+bar = FilterBar("overview", only_range=True)
+acting.say()
+with frame.header("Overview"):
+    filter_ = bar.show()
+insights = access.insights()
+
+
+def numbers(series: Series) -> None:
+    states = insights.by_state(filter_)
+    backlog = insights.backlog()
+    ended = sum(states.get(state, 0) for state in (State.SUCCEEDED, State.FAILED))
+    rate = f"{series.failures / ended:.1%} of what ended" if ended else None
+    waiting = f"oldest since {clock.lasted(clock.now() - backlog.oldest)}" if backlog.oldest else None
+    with st.grid(4, gap="small"):
+        for label, value, more, help_ in (
+            ("Messages", f"{series.messages:,}", None, "Emitted in this time."),
+            ("Errors", f"{series.errors:,}", None, "Attempts that raised, of messages of this time."),
+            ("Failures", f"{series.failures:,}", rate, "Deliveries that ended failed and wait for a person."),
+            ("Unfinished now", f"{backlog.total:,}", waiting, "Deliveries that have not ended, of any time."),
+        ):
+            st.metric(
+                label, value, more, delta_color="off", delta_arrow="off", border=True, height="stretch", help=help_
+            )
+
+
+def go_to_bucket(key: str) -> None:
+    bucket = charts.chosen(st.session_state.get(key))
+    if bucket:
+        st.switch_page(frame.LOG, query_params=Filter(since=bucket[0], until=bucket[1]).to_params())
+
+
+def chart(series: Series) -> None:
+    key = f"overview.chart.{filter_.range}"
+    with st.container(border=True):
+        st.plotly_chart(
+            charts.activity(series), key=key, on_select=lambda: go_to_bucket(key), selection_mode="points",
+            config={"displayModeBar": False}, alt=charts.alt(series),
+        )  # fmt: skip
+        markup.quiet(
+            f"What was emitted {words.RANGE_PHRASES[filter_.range]}, by {clock.lasted(series.bucket)}; errors and "
+            f"failures stand where their message was emitted. Click a bar to see its messages. "
+            f"As of {clock.time_of_day(clock.now())} {clock.ZONE}."
+        )
+
+
+def failures() -> None:
+    st.subheader("Failures")
+    groups = insights.failure_groups(filter_)
+    if not groups:
+        markup.quiet(words.ALL_IS_WELL)
+        return
+    shown = tables.group_table(groups[:5], key="overview.groups", in_short=True)
+    if shown:
+        narrowed = replace(
+            filter_, names=(shown.name,), subscription=shown.subscription, error_type=shown.error_type or None
+        )
+        st.switch_page(frame.FAILURES, query_params=narrowed.to_params())
+    st.page_link(
+        frame.FAILURES, label="All failures", icon=":material/arrow_forward:", query_params=filter_.to_params()
+    )
+
+
+def workers() -> None:
+    st.subheader("Workers")
+    alive = insights.live_workers()
+    if alive:
+        tables.worker_table(alive)
+    else:
+        markup.quiet(words.NO_WORKER)
+        st.code(words.NO_WORKER_HOW, language="bash")
+
+
+@st.fragment(run_every=EVERY if filter_.range in LIVE else None)
+def live() -> None:
+    with problems.shown():
+        series = insights.series(filter_)
+        if not series.messages and not insights.names():
+            st.subheader(words.NOTHING_YET)
+            markup.quiet(words.NOTHING_YET_MORE)
+            st.code(words.NOTHING_YET_HOW, language="sql")
+            workers()
+            return
+        numbers(series)
+        if series.messages:
+            chart(series)
+        else:
+            nothing_in_this_time()
+    left, right = st.columns([5, 2], gap="medium")
+    with left, problems.shown():
+        failures()
+    with right, problems.shown():
+        workers()
+
+
+def nothing_in_this_time() -> None:
+    outside = insights.outside(filter_)
+    with st.container(border=True):
+        markup.title("Nothing was emitted in this time.", quiet=f"{outside.older} older, {outside.newer} newer.")
+        st.button("Show all", on_click=bar.change, args=(Filter(),))
+
+
+live()

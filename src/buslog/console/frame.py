@@ -1,0 +1,67 @@
+"""The frame around every page: title, menu, footer, and the net under errors."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from buslog.console import access, clock, markup, problems
+from buslog.errors import BuslogError
+
+PATHS = ("failures", "log", "commands", "message")
+
+OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message")
+)
+
+_PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
+
+
+def is_running() -> bool:
+    """Whether this is a run of the script for a browser, not an import by a server."""
+    return get_script_run_ctx(suppress_warning=True) is not None
+
+
+def run() -> None:
+    st.set_page_config(page_title="buslog", page_icon=str(_PICTURES / "mark.svg"), layout="wide")
+    st.logo(str(_PICTURES / "logo.svg"), size="medium")
+    page = st.navigation(
+        [
+            st.Page(OVERVIEW, title="Overview", icon=":material/monitoring:", default=True,
+                    help="How the bus is doing: throughput, errors, failures, workers."),
+            st.Page(FAILURES, title="Failures", icon=":material/error:",
+                    help="What waits for a person: find it, understand it, replay it."),
+            st.Page(LOG, title="Log", icon=":material/list_alt:",
+                    help="Every message and delivery, filtered and exported."),
+            st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
+                    help="Run a command by hand and see its result."),
+            st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
+        ],
+        position="top",
+    )  # fmt: skip
+    st.session_state["frame.arrived"] = st.session_state.get("frame.page") != page.url_path
+    st.session_state["frame.page"] = page.url_path
+    try:
+        page.run()
+    except BuslogError as error:
+        problems.show(error)
+    except Exception as error:  # noqa: BLE001  (no traceback on a screen)
+        problems.show_unknown(error)
+    _footer()
+
+
+def header(title: str) -> DeltaGenerator:
+    """A page's title; gives back the place at its right, for what concerns the whole page."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title(title, width="content")
+        return st.container(horizontal=True, vertical_alignment="center", width="content")
+
+
+def _footer() -> None:
+    st.space("medium")
+    with problems.shown():
+        markup.quiet(f"Times in {clock.ZONE} · acting as {access.who().name} · {access.where()}")

@@ -1,0 +1,65 @@
+"""Small pieces of HTML that show untrusted text literally: everything given is escaped, nothing is Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+import streamlit as st
+
+_MUTED = "opacity:.66"
+
+
+def heading(text: str, *, before: str = "") -> None:
+    """A page's title that is data: a message's name."""
+    lead = f'<span style="{_MUTED};font-weight:400">{escape(before)}</span> ' if before else ""
+    st.html(
+        f'<h1 style="font-size:1.6rem;font-weight:600;margin:0;padding:0;line-height:1.25;overflow-wrap:anywhere">'
+        f"{lead}{escape(text)}</h1>"
+    )
+
+
+def title(text: str, *, quiet: str = "") -> None:
+    """The title of a card that is data, with a quiet second line."""
+    below = f'<div style="{_MUTED};font-size:.85rem;overflow-wrap:anywhere">{escape(quiet)}</div>' if quiet else ""
+    st.html(f'<div style="font-weight:600;overflow-wrap:anywhere">{escape(text)}</div>{below}')
+
+
+def quiet(text: str) -> None:
+    st.html(f'<div style="{_MUTED};font-size:.85rem;overflow-wrap:anywhere">{escape(text)}</div>')
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Labels and values in a row that wraps; those without a value are left out."""
+    cells = "".join(
+        f'<div style="min-width:0"><div style="{_MUTED};font-size:.75rem">{escape(label)}</div>'
+        f'<div style="font-variant-numeric:tabular-nums;overflow-wrap:anywhere">{escape(value)}</div></div>'
+        for label, value in pairs
+        if value
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:.5rem 1.75rem">{cells}</div>')
+
+
+def error(error_type: str, message: str, frame: str | None = None) -> None:
+    """An attempt's error: type, message and the place in the subscriber's own code."""
+    where = f'<div style="{_MUTED};font-size:.8rem;margin-top:.2rem">{escape(frame)}</div>' if frame else ""
+    st.html(
+        '<div style="border-left:3px solid #D55E00;padding:.1rem 0 .1rem .7rem;overflow-wrap:anywhere;'
+        f'font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85rem">'
+        f'<b>{escape(error_type)}</b><div style="white-space:pre-wrap">{escape(message)}</div>{where}</div>'
+    )
+
+
+def download(label: str, address: str, *, help_: str = "") -> None:
+    """A link to a file of our own, looking like a quiet button."""
+    st.html(  # as wide as its label
+        f'<a href="{escape(address)}" download title="{escape(help_)}" style="display:inline-block;'
+        "padding:.5rem .75rem;border:1px solid rgba(128,136,152,.35);border-radius:8px;color:inherit;"
+        f'font-size:.875rem;line-height:1.45;text-decoration:none;white-space:nowrap">{escape(label)}</a>',
+        width="content",
+    )
+
+
+def literal(text: str) -> str:
+    """Text for a label that takes Markdown: letters stay letters."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$&" else c for c in text)

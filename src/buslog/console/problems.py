@@ -1,0 +1,62 @@
+"""Errors on screens: ours in their shape, all others as a reference whose story is in the log. Never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from buslog.console import markup
+from buslog.errors import BuslogError, DatabaseUnavailable, InvalidFilter, Misconfigured, NotFound, UnknownCommand
+
+_log = logging.getLogger("buslog.dashboard")
+
+_TITLES: list[tuple[type[BuslogError], str]] = [
+    (DatabaseUnavailable, "The database did not answer"),
+    (Misconfigured, "Something is not set up yet"),
+    (InvalidFilter, "This filter cannot be read"),
+    (NotFound, "There is no such thing"),
+    (UnknownCommand, "There is no such command"),
+]
+
+
+def show(error: BuslogError) -> None:
+    """What was wrong, where, and how to mend it."""
+    headline = next((title for kind, title in _TITLES if isinstance(error, kind)), "That cannot be done")
+    with st.container(border=True):
+        st.markdown(f":material/error: **{headline}**")
+        markup.facts([("What", error.field), ("Rule", error.rule), ("Was", error.was[:200]), ("Limit", error.limit)])
+        if error.mend:
+            markup.quiet(error.mend)
+
+
+def show_unknown(error: BaseException) -> None:
+    """A fault of ours: a reference for the reader, everything else for the log."""
+    reference = secrets.token_hex(4)
+    _log.error("dashboard error %s", reference, exc_info=error)
+    with st.container(border=True):
+        st.markdown(":material/error: **This page could not be shown**")
+        markup.quiet(f"It is our fault, not yours. Reference {reference}: the dashboard's log says more.")
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """A part of a page that may fail alone: the rest is still shown."""
+    try:
+        yield
+    except BuslogError as error:
+        show(error)
+    except Exception as error:  # noqa: BLE001  (the last resort of a screen)
+        show_unknown(error)
+
+
+def handle_script_error(error: Exception) -> bool:
+    """For `st.App`: what escaped a page or a callback. True: Streamlit shows nothing of its own."""
+    if isinstance(error, BuslogError):
+        show(error)
+    else:
+        show_unknown(error)
+    return True

@@ -1,0 +1,184 @@
+"""Tables of deliveries. A grid shows cells literally; its own sort and search act on the page that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import pandas as pd
+import streamlit as st
+
+from buslog.console import clock, frame, words
+from buslog.insights import FailureGroup, LiveWorker, LogRow
+from buslog.message import State
+
+ROW_HEIGHT = 34
+WIDEST, NARROWEST = 300, 149  # pixels, of a column of texts
+ROOM = 1126  # pixels, of a page at 1280
+ROOM_BESIDE, ROOM_ASIDE = 788, 304  # of the two columns at the foot of the Overview
+TICKS = 34  # the boxes that select rows
+
+ColumnConfig: TypeAlias = Any  # Streamlit's is not public
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Its values, its width in pixels, and Streamlit's configuration for a width."""
+
+    values: Sequence[Any]
+    width: int
+    config: Callable[[int], ColumnConfig]
+
+
+def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: bool = False) -> list[LogRow]:
+    """Deliveries, a button each that opens its message; failed ones can be selected. Gives back the selected.
+
+    `key` must change with the rows: a grid keeps the *positions* of what was selected when its data changes.
+    """
+    errors = [_error(row) if are_failed else row.last_error_type or "" for row in rows]
+    columns = {
+        "open": _opener(key, [row.message_id for row in rows]),
+        "emitted": _time("Emitted", [row.emitted_at for row in rows]),
+        "name": _text("Name", [row.name for row in rows]),
+        "key": _text(key_field, [row.key or "" for row in rows]),
+        "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
+        "state": _states([row.state for row in rows]),
+        "attempts": _text("Attempts", ["" if row.attempts is None else str(row.attempts) for row in rows], right=True),
+        "error": _text("Last error", errors),
+    }
+    if are_failed:
+        del columns["state"]
+    room = ROOM - TICKS if are_failed else ROOM
+    chosen = _grid(columns, key=key, room=room, can_select=are_failed, alt="Deliveries, newest first")
+    return [rows[at] for at in chosen["selection"]["rows"] if at < len(rows)] if are_failed else []
+
+
+def group_table(groups: Sequence[FailureGroup], *, key: str, in_short: bool = False) -> FailureGroup | None:
+    """Groups of failures; gives back the one whose button was pressed."""
+    click = f"{key}.show"
+    columns = {
+        "show": Column(
+            ["Show"] * len(groups), 64, lambda width: st.column_config.ButtonColumn("", key=click, width=width)
+        ),
+        "failed": _number("Failed", [group.count for group in groups]),
+        "error": _text("Error", [group.error_type for group in groups]),
+        "name": _text("Name", [group.name for group in groups]),
+        "subscription": _text("Subscriber", [words.short(group.subscription) for group in groups]),
+    }
+    if not in_short:
+        columns |= {
+            "keys": _number("Keys", [group.keys for group in groups]),
+            "last": _time("Newest", [group.last for group in groups]),
+            "sample": _text("Newest error", [group.sample for group in groups]),
+        }
+    _grid(columns, key=key, room=ROOM_BESIDE if in_short else ROOM, most_rows=10,
+          alt="Failures grouped by name, subscriber and error")  # fmt: skip
+    pressed = st.session_state.get(click)
+    return groups[pressed.row] if pressed and pressed.row < len(groups) else None
+
+
+def worker_table(workers: Sequence[LiveWorker]) -> None:
+    columns = {
+        "worker": _text("Worker", [worker.worker for worker in workers]),
+        "running": _number("Running", [worker.running for worker in workers]),
+        "started": _text("Started", [clock.ago(worker.started_at) for worker in workers]),
+    }
+    _grid(columns, key="workers", room=ROOM_ASIDE, most_rows=8, alt="Workers whose lease holds")
+
+
+# ── columns ─────────────────────────────────────────────────────────────────────
+
+
+def _text(label: str, values: Sequence[str], *, right: bool = False) -> Column:
+    """As wide as its longest text."""
+    alignment: Literal["left", "right"] = "right" if right else "left"
+    return Column(
+        values,
+        max(map(_pixels, [label, *values])) + 20,
+        lambda width: st.column_config.TextColumn(label, width=width, alignment=alignment),
+    )
+
+
+def _pixels(text: str) -> int:
+    """About how wide a text is."""
+    return round(sum(8.3 if letter.isupper() else 6.5 for letter in text[:100]))
+
+
+def _number(label: str, values: Sequence[int]) -> Column:
+    return Column(values, 70, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
+
+
+def _time(label: str, values: Sequence[datetime]) -> Column:
+    return Column(
+        values,
+        148,
+        lambda width: st.column_config.DatetimeColumn(
+            f"{label} ({clock.ZONE})", format="YYYY-MM-DD HH:mm:ss", timezone="UTC", width=width
+        ),
+    )
+
+
+def _states(states: Sequence[State]) -> Column:
+    return Column(
+        [[words.label(state)] for state in states],
+        108,
+        lambda width: st.column_config.MultiselectColumn(
+            "State",
+            options=[words.label(state) for state in State],
+            color=[words.STATES[state].tone for state in State],
+            width=width,
+        ),
+    )
+
+
+def _opener(key: str, ids: list[UUID]) -> Column:
+    # The ids go with the rows that are shown now: a click names a place among them.
+    click = f"{key}.open"
+    return Column(
+        ["Open"] * len(ids),
+        64,
+        lambda width: st.column_config.ButtonColumn("", key=click, on_click=_open, args=(click, ids), width=width),
+    )
+
+
+def _open(click: str, ids: list[UUID]) -> None:
+    pressed = st.session_state.get(click)
+    if pressed and pressed.row < len(ids):
+        st.switch_page(frame.MESSAGE, query_params={"id": str(ids[pressed.row])})
+
+
+def _error(row: LogRow) -> str:
+    return f"{row.last_error_type}: {row.last_error or ''}" if row.last_error_type else ""
+
+
+def _grid(
+    columns: dict[str, Column], *, key: str, alt: str, room: int, most_rows: int = 50, can_select: bool = False
+) -> Any:
+    widths = _fitted(columns, room)
+    data = pd.DataFrame({name: pd.Series(column.values) for name, column in columns.items()})
+    return st.dataframe(
+        data,
+        key=key,
+        hide_index=True,
+        row_height=ROW_HEIGHT,
+        height=(min(len(data), most_rows) + 1) * ROW_HEIGHT + 3,
+        on_select="rerun" if can_select else "ignore",
+        selection_mode="multi-row",
+        column_config={name: column.config(widths[name]) for name, column in columns.items()},
+        alt=alt,
+    )
+
+
+def _fitted(columns: dict[str, Column], room: int) -> dict[str, int]:
+    """Widths that fill the room: the widest texts give way to the others, the last column takes what is left."""
+    widths: dict[str, int] = {}
+    for widest in range(WIDEST, NARROWEST, -10):
+        widths = {name: min(column.width, widest) for name, column in columns.items()}
+        if sum(widths.values()) <= room:
+            break
+    *_, last = columns
+    widths[last] += max(room - sum(widths.values()), 0)
+    return widths

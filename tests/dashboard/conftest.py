@@ -1,0 +1,177 @@
+"""The dashboard: by AppTest through app.py, and in a real browser against a real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
+
+from buslog.console import access
+
+if TYPE_CHECKING:
+    from tests.conftest import BusByHand, TestServer
+
+APP = Path(__file__).parents[2] / "app.py"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+START_SECONDS = 60
+SEE_SECONDS = 20
+
+
+# ── AppTest ─────────────────────────────────────────────────────────────────────
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(dsn18: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens a page of the dashboard of the test's database: open_page("log", key="S-42")."""
+    yield from _opener(dsn18, monkeypatch)
+
+
+@pytest.fixture
+def open_page_of_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """The same where no database answers."""
+    yield from _opener("postgresql://anna:s3cret@127.0.0.1:1/nowhere", monkeypatch)
+
+
+def _opener(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    # AppTest forgets before every run that the server has closed the legacy `pages/` discovery.
+    original = PagesManager.__init__
+
+    def closed(self: PagesManager, *args: Any, **options: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        original(self, *args, **options)
+
+    monkeypatch.setattr(PagesManager, "__init__", closed)
+    monkeypatch.setattr(access, "_dsn", dsn)
+
+    def open_(page: str = "overview", /, **params: str | list[str]) -> AppTest:
+        at = AppTest.from_file(APP, default_timeout=30)
+        if page != "overview":
+            # st.navigation must have run once before another page can be asked for.
+            at.run()
+            at.switch_page(f"pages/{page}.py")
+        for name, value in params.items():
+            at.query_params[name] = value
+        return at.run()
+
+    yield open_
+    access.close()
+
+
+def all_text(at: AppTest) -> str:
+    """Everything a reader sees, as one text."""
+    parts = texts_of(at, "title", "header", "subheader", "markdown", "text", "caption", "code", "html", "warning")
+    parts += [button.label for button in at.button]
+    parts += [f"{metric.label} {metric.value}" for metric in at.metric]
+    return "\n".join(parts)
+
+
+def texts_of(at: AppTest, *kinds: str) -> list[str]:
+    return [str(element.value) for kind in kinds for element in at.get(kind) if isinstance(element, Element)]
+
+
+# ── a real server and browser ───────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard that is served, and the bus behind it."""
+
+    address: str
+    bus: BusByHand
+
+    @property
+    def host(self) -> str:
+        return self.address.removeprefix("http://")
+
+
+@pytest.fixture(scope="module")
+def dashboard(server18: TestServer) -> Iterator[Dashboard]:
+    """One server for the tests of a module; each uses keys of its own."""
+    from_conftest = sys.modules[type(server18).__module__]
+    dsn = server18.create()
+    with served(dsn) as address:
+        yield Dashboard(address, from_conftest.BusByHand(dsn))
+    server18.drop(dsn)
+
+
+@contextmanager
+def served(dsn: str) -> Iterator[str]:
+    """`buslog dashboard` in a process of its own; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "buslog", "dashboard", "--port", str(port)],
+        env={**os.environ, "BUSLOG_DSN": dsn, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=APP.parent,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        _wait_for(process, address)
+        yield address
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
+    assert "Traceback" not in output, output
+    assert process.returncode == 0, output
+
+
+def _wait_for(process: subprocess.Popen[str], address: str) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the dashboard did not come up")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """An installed Chromium or Chrome; otherwise Playwright's own."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=SEE_SECONDS * 1000)
+        opened = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab at 1280 pixels that talks to nobody but the dashboard."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(SEE_SECONDS * 1000)
+    opened = context.new_page()
+    strangers: list[str] = []
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("http://127.0.0.1:", "data:", "blob:")) else strangers.append(request.url)
+        ),
+    )
+    yield opened
+    context.close()
+    assert strangers == []

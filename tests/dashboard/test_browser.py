@@ -1,0 +1,198 @@
+"""In a real browser, against a real server. Few, and waiting for what a reader sees."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import socket
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.dashboard.conftest import Dashboard, served
+
+ROW = 34  # pixels; tables.ROW_HEIGHT
+EVIL = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png>"
+
+
+def click_row(grid: Locator, row: int, *, x: int, until: Locator) -> None:
+    """The grid is a canvas: rows and columns are places in it. It takes a moment until it listens."""
+    expect(grid.locator("[role=gridcell]").first).to_be_attached()
+    for _ in range(5):
+        grid.click(position={"x": x, "y": ROW * (row + 1) + ROW // 2})
+        try:
+            expect(until).to_be_visible(timeout=3000)
+        except AssertionError:
+            continue
+        return
+    expect(until).to_be_visible()
+
+
+def status(address: str, *, host: str | None = None, **headers: str) -> int:
+    request = urllib.request.Request(address, headers={**headers, **({"Host": host} if host else {})})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+# ── who may talk to it ──────────────────────────────────────────────────────────
+
+
+def test_a_deep_link_after_a_restart_still_has_the_frame(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.emit("deepLinked", key="DEEP-1")
+    with served(dashboard.bus.dsn) as fresh:
+        page.goto(f"{fresh}/log?key=DEEP-1")
+        expect(page.get_by_text("1 row:")).to_be_visible()
+        expect(page.get_by_role("link", name="Failures")).to_be_visible()
+        expect(page.get_by_text("acting as local")).to_be_visible()
+        page.goto("about:blank")
+
+
+def test_another_host_or_path_is_refused_and_every_answer_is_guarded(dashboard: Dashboard) -> None:
+    address = dashboard.address
+    assert status(address) == 200
+    assert status(address, host="evil.example") == 403
+    assert status(address, host=f"localhost:{address.rsplit(':', 1)[1]}") == 200
+    assert status(address, Origin="http://evil.example") == 403
+    assert status(f"{address}/export.csv", **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}) == 403
+    for unknown in ("/nonsense", "/log.php"):
+        assert status(address + unknown) == 404
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_let_in"),
+    [(None, None, False), ("http://evil.example", None, False), ("http://evil.example", "evil.example", False),
+     ("own", None, True)],
+)  # fmt: skip
+def test_a_websocket_is_for_pages_of_the_dashboard_only(
+    dashboard: Dashboard, origin: str | None, host: str | None, is_let_in: bool
+) -> None:
+    # By hand: a client library would not send another's host name.
+    lines = [
+        "GET /_stcore/stream HTTP/1.1", f"Host: {host or dashboard.host}", "Upgrade: websocket", "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: streamlit",
+        *([f"Origin: {dashboard.address if origin == 'own' else origin}"] if origin else []), "", "",
+    ]  # fmt: skip
+    address, port = dashboard.host.split(":")
+    with socket.create_connection((address, int(port)), timeout=10) as knocking:
+        knocking.sendall("\r\n".join(lines).encode())
+        answer = knocking.recv(1024).decode()
+    assert answer.startswith("HTTP/1.1 101" if is_let_in else "HTTP/1.1 403")
+
+
+# ── looking ─────────────────────────────────────────────────────────────────────
+
+
+def test_the_log_is_filtered_by_key_and_exported_whole(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.run("SELECT buslog.emit('bulk', '{}', 'BULK-1') FROM generate_series(1, 120)")
+    dashboard.bus.emit("bulk", key="BULK-2")
+    page.goto(f"{dashboard.address}/log")
+    page.get_by_label("shipmentId").fill("BULK-1")
+    page.get_by_label("shipmentId").press("Enter")
+    expect(page.get_by_text("120 rows:")).to_be_visible()
+    expect(page).to_have_url(re.compile("key=BULK-1"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    assert download.value.suggested_filename.startswith("buslog-BULK-1-last-24h-")
+    with download.value.path().open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 120
+    assert {row["key"] for row in rows} == {"BULK-1"}
+
+
+def test_back_leads_to_the_list_as_it_was(dashboard: Dashboard, page: Page) -> None:
+    for name in ("walkedFirst", "walkedSecond", "walkedThird"):
+        dashboard.bus.emit(name, key="WALK-1")
+    page.goto(f"{dashboard.address}/log?key=WALK-1")
+    expect(page.get_by_text("3 rows:")).to_be_visible()
+    walked = page.get_by_role("heading", name="Event walkedFirst")
+    click_row(page.get_by_test_id("stDataFrame"), 2, x=32, until=walked)
+    expect(page).to_have_url(re.compile("/message\\?id="))
+    page.go_back()
+    expect(page.get_by_text("3 rows:")).to_be_visible()
+    expect(page.get_by_label("shipmentId")).to_have_value("WALK-1")
+
+
+def test_a_hostile_text_is_shown_as_it_is_and_loads_nothing(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.subscribe(f"{EVIL} subscriber", EVIL)
+    message = dashboard.bus.emit(EVIL, json.dumps({"text": EVIL}), key="EVIL-1")
+    dashboard.bus.work(**{f"{EVIL} subscriber": "failed"})
+    dashboard.bus.run("UPDATE buslog.ended_deliveries SET error = %s WHERE message_id = %s", EVIL, message)
+    page.goto(f"{dashboard.address}/message?id={message}")
+    expect(page.get_by_role("heading", name="Event ![x](http://evil.example/x.png)")).to_be_visible()
+    expect(page.get_by_text(f"{EVIL} subscriber").first).to_be_visible()
+    assert page.locator("img[src*='evil']").count() == 0
+
+
+# ── acting ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_failure_is_opened_replayed_and_seen_to_succeed(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.subscribe("mail.one", "orderOne")
+    dashboard.bus.emit("orderOne", key="ONE-1")
+    dashboard.bus.work(**{"mail.one": "failed"})
+    page.goto(f"{dashboard.address}/failures?key=ONE-1")
+    expect(page.get_by_text("1 failed")).to_be_visible()
+    opened = page.get_by_role("heading", name="Event orderOne")
+    click_row(page.get_by_test_id("stDataFrame").last, 0, x=32 + 34, until=opened)
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("○ pending").first).to_be_visible()
+    dashboard.bus.work()
+    expect(page.get_by_text("✓ succeeded").first).to_be_visible()
+    expect(page.get_by_text("replayed once")).to_be_visible()
+
+
+def test_selected_failures_are_replayed_after_a_look_at_how_many(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.subscribe("mail.many", "orderMany")
+    for _ in range(3):
+        dashboard.bus.emit("orderMany", key="MANY-1")
+    dashboard.bus.work(**{"mail.many": "failed"})
+    page.goto(f"{dashboard.address}/failures?key=MANY-1")
+    expect(page.get_by_text("3 failed")).to_be_visible()
+    grid = page.get_by_test_id("stDataFrame").last
+    click_row(grid, 0, x=17, until=page.get_by_role("button", name="Replay 1 delivery"))
+    both = page.get_by_role("button", name="Replay 2 deliveries")
+    click_row(grid, 2, x=17, until=both)
+    both.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("2 deliveries of 2 messages")).to_be_visible()
+    expect(dialog.get_by_text("buslog replay").first).to_be_visible()
+    dialog.get_by_role("button", name="Replay 2 deliveries").click()
+    expect(page.get_by_text("2 deliveries sent again")).to_be_visible()
+    expect(page.get_by_text("1 failed")).to_be_visible()
+    assert dashboard.bus.run("SELECT count(*) FROM buslog.deliveries WHERE generation = 2") == [(2,)]
+    dashboard.bus.work()
+
+
+def test_a_command_is_run_from_its_form_and_its_result_is_shown(dashboard: Dashboard, page: Page) -> None:
+    schema = {"type": "object", "required": ["shipmentId"], "properties": {"shipmentId": {"type": "string"}}}
+    dashboard.bus.subscribe("tracking.resync", "resyncTracking", kind="command", schema=json.dumps(schema))
+    page.goto(f"{dashboard.address}/commands?command=resyncTracking")
+    page.get_by_label("shipmentId").fill("RUN-1")
+    page.get_by_role("button", name="Run resyncTracking").click()
+    expect(page.get_by_text("○ pending").first).to_be_visible()
+    dashboard.bus.work()
+    expect(page.get_by_text("✓ succeeded").first).to_be_visible()
+    expect(page.get_by_text('"updated"')).to_be_visible()
+
+
+def test_a_bar_of_the_chart_leads_to_its_messages(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.emit("charted", key=str(uuid.uuid4()))
+    page.goto(f"{dashboard.address}/?range=1h")
+    bars = page.locator(".js-plotly-plot .point path")
+    expect(bars.first).to_be_attached()
+    boxes = [box for box in (bar.bounding_box() for bar in bars.all()) if box and box["height"] > 3]
+    page.mouse.move(boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] / 2)
+    page.mouse.click(boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] / 2)
+    expect(page.get_by_role("heading", name="Log")).to_be_visible()
+    expect(page).to_have_url(re.compile("/log\\?from="))

@@ -1,0 +1,116 @@
+"""What is served, where from and to whom: without a browser."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from buslog import db
+from buslog.console import server
+from buslog.console.guard import Guard
+from buslog.console.routes import file_name
+from buslog.errors import Misconfigured
+from buslog.filter import Filter
+from buslog.message import State
+from tests.dashboard.conftest import Dashboard
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_an_address_that_others_can_reach_is_refused_as_long_as_there_is_no_login(host: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        server.serve("postgresql://nowhere", host, 8501)
+    assert refused.value.field == "host"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_is_served(host: str) -> None:
+    server.check_loopback(host)
+
+
+def test_the_app_is_found_at_the_top_of_a_checkout() -> None:
+    assert server.find_app() == Path(__file__).parents[2] / "app.py"
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "method", "status"),
+    [
+        ({"host": "127.0.0.1:8501"}, "/", "GET", 200),
+        ({"host": "[::1]:8501"}, "/log", "GET", 200),
+        ({}, "/", "GET", 403),
+        ({"host": "127.0.0.1.evil.example"}, "/", "GET", 403),
+        ({"host": "user@127.0.0.1"}, "/", "GET", 403),
+        ({"host": "127.0.0.1:x"}, "/", "GET", 403),
+        ({"host": "localhost", "origin": "http://localhost"}, "/_stcore/upload_file/1", "PUT", 200),
+        ({"host": "localhost"}, "/_stcore/upload_file/1", "PUT", 403),
+        ({"host": "localhost", "origin": "null"}, "/_stcore/upload_file/1", "PUT", 403),
+        ({"host": "localhost", "origin": "http://localhost:9999"}, "/", "GET", 403),
+        ({"host": "localhost"}, "/elsewhere", "GET", 404),
+        ({"host": "localhost"}, "/log/../../etc/passwd", "GET", 200),  # as far as the guard goes
+    ],
+)
+async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
+    headers: dict[str, str], path: str, method: str, status: int
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read before it is let in")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await Guard(app, paths=["log"])({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+    assert sent[0]["status"] == status
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+
+
+def test_a_file_tells_what_is_in_it() -> None:
+    name = file_name(Filter(names=("ship / departed",), key="../S-42", states=(State.FAILED,)))
+    assert name.startswith("buslog-ship-departed-S-42-failed-")
+    assert name.endswith("Z.csv")
+    assert file_name(Filter()).startswith("buslog-log-")
+
+
+def test_an_export_of_a_nonsense_filter_is_an_answer_and_not_a_file(dashboard: Dashboard) -> None:
+    for query in ("page=-1", "state=fialed", "kye=S-42"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{dashboard.address}/export.csv?{query}", timeout=10)
+        assert refused.value.code == 400
+        assert "Did you mean" in refused.value.read().decode() or query == "page=-1"
+        refused.value.close()
+
+
+def test_a_reader_who_goes_away_ends_the_copy(dashboard: Dashboard) -> None:
+    dashboard.bus.run(
+        """INSERT INTO buslog.messages (id, kind, routed, emitted_at, correlation_id, name, source, payload)
+           SELECT id, 'event', 0, now(), id, 'filler', 'sql', jsonb_build_object('text', repeat('x', 1000))
+           FROM generate_series(1, 100000) AS n,
+                LATERAL (SELECT buslog.new_id(now() + n * interval '1 us') AS id)"""
+    )
+    answer = urllib.request.urlopen(f"{dashboard.address}/export.csv?range=all", timeout=20)
+    assert answer.headers["Content-Encoding"] == "identity"
+    answer.read(1000)
+    assert copies_in(dashboard.bus.dsn) == 1
+    answer.close()
+    give_up_at = time.monotonic() + 20
+    while copies_in(dashboard.bus.dsn) and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+    assert copies_in(dashboard.bus.dsn) == 0
+
+
+def copies_in(dsn: str) -> int:
+    with db.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
