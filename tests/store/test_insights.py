@@ -30,12 +30,17 @@ def insights(dsn: str) -> Iterator[Insights]:
 
 @pytest.fixture
 def busy(by_hand: BusByHand) -> BusByHand:
-    """Three subscriptions, every state but running, a thread, a past, and nothing else."""
+    """Two subscriptions, most states, deliveries in their second generation, and a past."""
     by_hand.subscribe("tracking.update", "shipmentDeparted")
     by_hand.subscribe("mail.notify", "shipmentDeparted")
     for number in range(6):
         by_hand.emit("shipmentDeparted", key=f"S-{number % 2}")
     by_hand.work(**{"mail.notify": "failed"})
+    by_hand.run(
+        """SELECT buslog.replay(ARRAY[message_id], ARRAY[subscription_id])
+           FROM buslog.ended_deliveries WHERE state = 'failed' LIMIT 2"""
+    )
+    by_hand.work()
     by_hand.emit("shipmentDeparted", key="S-9")
     by_hand.work(**{"mail.notify": "retrying"})
     by_hand.emit("shipmentDeparted", key="S-9")
