@@ -2,7 +2,7 @@
 # but for a browser that `make test` needs and does not find.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: install run test check format lock browser clean
 
