@@ -59,6 +59,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._has_outcomes = asyncio.Event()
         self._stopping = False
+        self._starved = False  # the last look for work found no free place
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY
         self._due_check_at = 0.0
 
@@ -168,16 +169,18 @@ class Worker:
                 hosts = random.sample(lease.hosts, len(lease.hosts))
                 claims = await self._store.claim(lease.worker, hosts, lease.places)
             self.adopt(sorted(claims, key=lambda c: c.fence))
-        if len(claims) == lease.places:
-            return 0.0 if self._free_places else self._settings.poll
-        return min(next_due, self._settings.poll) * random.uniform(0.8, 1.0)  # noqa: S311  (jitter)
+        self._starved = lease.places == 0
+        if claims and len(claims) == lease.places:
+            return 0.0
+        return next_due
 
     async def _promote_due(self) -> float:
         """Seconds until something is due; looks at most once a poll, or when the next one is due."""
         now = time.monotonic()
         if now >= self._due_check_at:
             promoted, next_in = await self._store.promote_due(self._settings.concurrency * 10)
-            wait = self._settings.poll if next_in is None else min(next_in, self._settings.poll)
+            poll = self._settings.poll * random.uniform(0.8, 1.0)  # noqa: S311  (jitter)
+            wait = poll if next_in is None else min(next_in, poll)
             self._due_check_at = now + (0.0 if promoted else wait)
         return max(0.005, self._due_check_at - now)
 
@@ -214,9 +217,8 @@ class Worker:
         self._has_outcomes.set()
 
     def _give_back(self, places: int) -> None:
-        was_full = not self._free_places
         self._places_taken -= places
-        if was_full:
+        if self._starved:
             self._wake.set()
 
     def _abandon(self, claimed: Claimed) -> None:

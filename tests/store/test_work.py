@@ -121,6 +121,12 @@ async def test_an_error_waits_for_its_time_and_keeps_its_history(scene: Scene, c
     assert row == (1, "ValueError", "broken")
 
 
+async def test_when_nothing_waits_for_its_time_nothing_is_due_next(scene: Scene) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    assert await scene.store.promote_due(10) == (0, None)
+
+
 async def test_a_released_delivery_is_not_charged(scene: Scene) -> None:
     await scene.subscribe("mail")
     await scene.emit()

@@ -85,6 +85,27 @@ async def test_a_worker_runs_no_more_at_once_than_its_places(test_settings: Sett
     assert most == 4
 
 
+async def test_an_idle_worker_asks_the_database_a_few_times_a_second_and_no_more(bus: Bus) -> None:
+    """A look for work that finds none must not be the reason for the next one."""
+
+    async def subscriber(message: Message) -> None: ...
+
+    bus.on("departed", subscriber)
+    async with bus:
+        await bus.emit("departed")
+        store = bus._worker._store  # type: ignore[union-attr]
+        claim, looks = store.claim, 0
+
+        async def counted(*arguments: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return await claim(*arguments)
+
+        store.claim = counted  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+    assert 5 <= looks <= 15, "the poll is 0.1 s"
+
+
 async def test_a_stopping_bus_lets_running_subscribers_finish(bus: Bus, connection: db.Connection) -> None:
     started = asyncio.Event()
 

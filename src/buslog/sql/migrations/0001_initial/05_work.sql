@@ -113,8 +113,8 @@ BEGIN
         WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM due)) AND d.state IN ('scheduled', 'retrying')
         RETURNING 1
     ) SELECT count(*) INTO promoted FROM moved;
-    SELECT greatest(extract(epoch FROM min(d.due_at) - clock_timestamp()), 0) INTO next_in
-        FROM buslog.deliveries d WHERE d.state IN ('scheduled', 'retrying');
+    SELECT greatest(extract(epoch FROM d.due_at - clock_timestamp()), 0) INTO next_in
+        FROM buslog.deliveries d WHERE d.state IN ('scheduled', 'retrying') ORDER BY d.due_at LIMIT 1;
 END $$;
 
 -- Serial chains. One delivery of a message's chain is open (pending, running, retrying) at a time.
