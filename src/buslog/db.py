@@ -8,19 +8,22 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
-from typing import Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
-import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
+
+if TYPE_CHECKING:
+    import sqlalchemy  # at run time only where it is used: it takes half a second, and a worker needs none of it
 
 MINIMUM_VERSION = 16
 
@@ -135,6 +138,8 @@ def make_pool(dsn: str, size: int) -> Pool:
 
 def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
     """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
+    import sqlalchemy  # noqa: PLC0415
+
     given = conninfo_to_dict(checked_dsn(dsn))
     limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
     conninfo = make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
@@ -156,14 +161,16 @@ def translated(dsn: str = "", *, committing: bool = False) -> Iterator[None]:
     """psycopg's errors become ours. `committing`: a break means that the outcome is unknown."""
     try:
         yield
-    except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError) as error:
+    except Exception as error:
+        if not isinstance(error, (psycopg.Error, *_sqlalchemy_errors("SQLAlchemyError"))):
+            raise
         raise translate(error, dsn, committing=committing) from None
 
 
 def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> BuslogError:
     """Our error for one of psycopg's or SQLAlchemy's. Never repeats the statement, its values or the DSN."""
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and isinstance(error.orig, Exception):
-        error = error.orig
+    if isinstance(error, _sqlalchemy_errors("DBAPIError")):
+        error = getattr(error, "orig", None) or error
     state = getattr(error, "sqlstate", None) or ""
     diagnosis = getattr(error, "diag", None)
     if state == "BL001" and diagnosis is not None and diagnosis.message_detail:
@@ -201,7 +208,12 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
             mend="Emit it again with the dedupe key it had, or look in the Log first.",
         )  # fmt: skip
-    if isinstance(error, psycopg.OperationalError | sqlalchemy.exc.TimeoutError | psycopg.errors.InterfaceError):
+    gone: tuple[type[Exception], ...] = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        *_sqlalchemy_errors("TimeoutError"),
+    )
+    if isinstance(error, gone):
         return DatabaseUnavailable(
             field="database", rule="answers", was=f"{where} does not", mend="Start it, or correct BUSLOG_DSN."
         )
@@ -209,6 +221,12 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
         field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
         mend="The server's log says more.",
     )  # fmt: skip
+
+
+def _sqlalchemy_errors(name: str) -> tuple[type[Exception], ...]:
+    """An exception of SQLAlchemy's, if it has been imported at all."""
+    module = sys.modules.get("sqlalchemy.exc")
+    return (getattr(module, name),) if module else ()
 
 
 def _is_turned_away(error: Exception) -> bool:
@@ -231,6 +249,7 @@ def migrate(dsn: str) -> tuple[str | None, str]:
     """Bring the schema to this build's version. Returns the revision before (None: there was none) and after."""
     import alembic.command  # noqa: PLC0415  (slow to import; only here)
     import alembic.util  # noqa: PLC0415
+    import sqlalchemy  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(checked_dsn(dsn)))
@@ -261,6 +280,8 @@ def migrate(dsn: str) -> tuple[str | None, str]:
 
 def revision_in(connection: sqlalchemy.Connection) -> str | None:
     """The revision that a database is at; None without a schema."""
+    import sqlalchemy  # noqa: PLC0415
+
     if connection.scalar(sqlalchemy.text("SELECT to_regclass('buslog.schema_version')")) is None:
         return None
     return cast("str | None", connection.scalar(sqlalchemy.text("SELECT version_num FROM buslog.schema_version")))

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
-
-import jsonschema
 
 from buslog import db
 from buslog.errors import InvalidMessage, NotFound, OperationRefused, UnknownCommand, did_you_mean
@@ -147,9 +145,10 @@ def check_schema(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -
     """Raises `InvalidMessage` naming the first field of a payload that breaks a JSON Schema (2020-12)."""
     if schema is None:
         return
+    import jsonschema  # noqa: PLC0415  (slow to import; only a command run by hand needs it)
+
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
-    best: Callable[..., jsonschema.ValidationError | None] = jsonschema.exceptions.best_match
-    error = best(validator.iter_errors(payload))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(payload))
     if error is not None:
         where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
         raise InvalidMessage(

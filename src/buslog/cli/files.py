@@ -15,7 +15,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from buslog import db
 from buslog.cli.common import as_configuration, examples, opened, say, silence_stdout, verbatim
-from buslog.export import stream_csv
 from buslog.filter import Filter, Range
 from buslog.history import import_history, read_lines
 from buslog.operations import Actor
@@ -68,6 +67,8 @@ def export(
         "from": since or "",
         "to": until or "",
     }
+    from buslog.export import stream_csv  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
     filter_ = Filter.from_params(given, default=Range.ALL)
     with opened() as database, closing(stream_csv(database.dsn, filter_)) as chunks:
         try:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
 from buslog.cli.common import examples, opened, read_payload, say
 from buslog.errors import NotFound, OperationRefused
-from buslog.insights import DeliveryDetail, Insights
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 from buslog.operations import Actor, Operations
+
+if TYPE_CHECKING:
+    from buslog.insights import DeliveryDetail, Insights
 
 LOOK_EVERY = 0.1  # seconds
 
@@ -73,6 +76,8 @@ def run(ctx: click.Context, *, command: str, payload: str, key: str | None, wait
 def _print_result(dsn: str, message_id: UUID, wait: float) -> bool:
     """Whether the command succeeded within `wait` seconds; its result is printed then."""
     give_up_at = time.monotonic() + wait
+    from buslog.insights import Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
     insights = Insights(dsn)
     try:
         while True:
@@ -170,6 +175,8 @@ def _move(
 
 
 def _in_states(dsn: str, message_id: UUID, states: Sequence[State]) -> list[DeliveryRef]:
+    from buslog.insights import Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
     insights = Insights(dsn)
     try:
         if insights.message(message_id) is None:

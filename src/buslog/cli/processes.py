@@ -24,7 +24,6 @@ from buslog.cli.common import as_configuration, examples, opened, place_of, say
 from buslog.config import settings
 from buslog.embedded import find_home
 from buslog.errors import DatabaseUnavailable, Misconfigured, did_you_mean
-from buslog.insights import Insights
 from buslog.supervise import Child, Supervisor
 
 WORKER_READY_SECONDS = 30.0  # then traffic starts without it
@@ -196,6 +195,8 @@ def _children(dsn: str, bus: str | None, modules: tuple[str, ...], address: tupl
 
 def _ready(dsn: str, worker_: Child) -> Callable[[], bool]:
     """Whether the worker has registered its subscribers: what is emitted before reaches nobody."""
+    from buslog.insights import Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
     insights = Insights(dsn)
     give_up_at = time.monotonic() + WORKER_READY_SECONDS
     seen = False

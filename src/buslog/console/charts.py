@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import plotly.graph_objects as go
+import streamlit as st
 from plotly.subplots import make_subplots
 
 from buslog.console import clock
@@ -15,6 +17,24 @@ MESSAGES, ERRORS, FAILURES = "#5B7FE8", "#E69F00", "#D55E00"
 _GRID = "rgba(128,136,152,.18)"
 _HATCH = {"fgcolor": "rgba(255,255,255,.55)", "size": 5, "fillmode": "overlay"}
 PARTIAL = 0.45  # opacity of a bucket that is not over yet
+
+
+def show(series: Series, *, key: str, on_pick: Callable[[datetime, datetime], None]) -> None:
+    """The chart of a series; a click on a bar gives the two ends of its bucket to `on_pick`."""
+
+    def picked() -> None:
+        bucket = chosen(st.session_state.get(key))
+        if bucket:
+            on_pick(*bucket)
+
+    st.plotly_chart(
+        activity(series),
+        key=key,
+        on_select=picked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=alt(series),
+    )
 
 
 def activity(series: Series) -> go.Figure:

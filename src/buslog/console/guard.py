@@ -5,6 +5,7 @@ A pure ASGI middleware: Starlette's BaseHTTPMiddleware does not see websockets.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +67,10 @@ class Guard:
             await _answer(send, *refusal)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        # `streamlit run` listens on every interface: nobody logs in yet, so nobody else is let in.
+        client = scope.get("client")
+        if client and not is_loopback(client[0]):
+            return 403, "Only this machine is served."
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if _hostname(f"//{host}") not in self._hosts:
@@ -79,6 +84,13 @@ class Guard:
         if scope["path"].lstrip("/").split("/", 1)[0] not in self._paths:
             return 404, "There is no such page."
         return None
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _hostname(address: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +14,7 @@ import uvicorn
 from starlette.middleware import Middleware
 
 from buslog.console import access, frame, problems, routes, settings
-from buslog.console.guard import Guard
+from buslog.console.guard import Guard, is_loopback
 from buslog.errors import Misconfigured
 
 STOP_SECONDS = 3  # for exports under way
@@ -59,11 +58,7 @@ def find_app() -> Path:
 
 def check_loopback(host: str) -> None:
     """Raises `Misconfigured` unless only this machine can reach the address."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if host != "localhost" and not is_loopback(host):
         raise Misconfigured(
             field="host", rule="is a loopback address, as long as the dashboard has no login", was=host,
             limit="127.0.0.1, ::1 or localhost", mend="Leave it out; reach it from elsewhere through an SSH tunnel.",

@@ -21,6 +21,7 @@ from buslog.insights.model import (
     Page,
     Point,
     Series,
+    Tally,
     Thread,
     ThreadMessage,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "Page",
     "Point",
     "Series",
+    "Tally",
     "Thread",
     "ThreadMessage",
 ]

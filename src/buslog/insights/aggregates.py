@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from buslog.filter import Filter
-from buslog.insights.model import Count, FailureGroup, Outside, Point, Series
+from buslog.insights.model import Count, FailureGroup, Outside, Point, Series, Tally
 from buslog.insights.rows import id_clauses, log_rows, message_clauses, subscription_name
 from buslog.insights.tables import attempts, messages
 from buslog.message import State
@@ -45,6 +45,15 @@ def count(connection: Connection, filter_: Filter, now: datetime) -> Count:
     some = rows.select(literal(1, Integer)).limit(COUNTED + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return Count(min(found, COUNTED), is_capped=found > COUNTED)
+
+
+def tally(connection: Connection, filter_: Filter, now: datetime) -> Tally:
+    """Counted over the newest `COUNTED` rows."""
+    rows = log_rows(filter_, now)
+    some = rows.newest_first(rows.select(rows.m.c.id, rows.m.c.name, rows.m.c.key)).limit(COUNTED + 1).subquery()
+    m_id, name, key = (func.count(column.distinct()) for column in (some.c.id, some.c.name, some.c.key))
+    found, *different = connection.execute(select(func.count(), m_id, name, key).select_from(some)).one()
+    return Tally(Count(min(found, COUNTED), is_capped=found > COUNTED), *different)
 
 
 def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:

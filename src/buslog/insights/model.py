@@ -26,6 +26,16 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How many rows, and how many different messages, names and keys among them: exact unless `rows` is capped."""
+
+    rows: Count
+    messages: int
+    names: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogRow:
     """A delivery in its latest generation, or a message without any (`subscription` is None)."""
 

@@ -32,6 +32,7 @@ from buslog.insights.model import (
     Outside,
     Page,
     Series,
+    Tally,
     Thread,
     ThreadMessage,
 )
@@ -93,6 +94,11 @@ class Insights:
         """How many rows, exact to 10,000."""
         with self._reading() as connection:
             return aggregates.count(connection, filter_, now or _now())
+
+    def tally(self, filter_: Filter, *, now: datetime | None = None) -> Tally:
+        """How many rows, messages, names and keys."""
+        with self._reading() as connection:
+            return aggregates.tally(connection, filter_, now or _now())
 
     def outside(self, filter_: Filter, *, now: datetime | None = None) -> Outside:
         """How many rows the same filter has before and after its time."""
