@@ -1,11 +1,13 @@
 """Every message and delivery, newest first."""
 
+from datetime import datetime
+
 import streamlit as st
 
-from buslog.console import access, acting, frame, markup, routes, tables, words
+from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.filter import Filter, Range
-from buslog.insights import Cursor, Page
+from buslog.insights import Cursor, Page, Tally
 
 bar = FilterBar("log")
 acting.say()
@@ -42,13 +44,38 @@ def pager(page: Page) -> None:
                   kwargs={"older": str(page.older)})  # fmt: skip
 
 
+def over_time() -> None:
+    """Drawn when it is asked for: it reads more than the list does."""
+    folded = st.expander("Over time", icon=":material/bar_chart:", key="log.over_time", on_change="rerun")
+    if folded.open:
+        with folded, problems.shown():
+            series = insights.series(filter_)
+            charts.show(series, key=f"log.chart.{hash(filter_)}", on_pick=narrow)
+            markup.quiet(
+                f"By {clock.lasted(series.bucket)}, where the message was emitted. Click a bar to look closer."
+            )
+
+
+def narrow(since: datetime, until: datetime) -> None:
+    bar.change(filter_.between(since, until))
+
+
+def told(tally: Tally) -> str:
+    """Rows, and what they are of; only the rows when there are too many to tell."""
+    if tally.rows.is_capped:
+        return f"{tally.rows} rows: a delivery each, or a message without one."
+    parts = ((tally.messages, "message"), (tally.names, "name"), (tally.keys, "key"))
+    return f"{words.plural(tally.rows.value, 'row')}: {', '.join(words.plural(*part) for part in parts)}."
+
+
 page = insights.page(filter_, older_than=cursors.get("older"), newer_than=cursors.get("newer"))
 if page.rows:
-    found = insights.count(filter_)
+    tally = insights.tally(filter_)
     with actions:
         st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.address(filter_), help_=f"All {found} rows of this filter")
-    markup.quiet(f"{found} {'row' if found.value == 1 else 'rows'}: a delivery each, or a message without one.")
+        markup.download("Export CSV", routes.address(filter_), help_=f"All {tally.rows} rows of this filter")
+    markup.quiet(told(tally))
+    over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
     pager(page)
 elif cursors:

@@ -1,13 +1,14 @@
 """How the bus is doing: throughput, errors and failures over time, what waits, who works."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import streamlit as st
 
 from buslog.console import access, acting, charts, clock, frame, markup, problems, tables, words
 from buslog.console.filters import FilterBar
 from buslog.filter import Filter, Range
-from buslog.insights import Series
+from buslog.insights import LiveWorker, Series
 from buslog.message import State
 
 LIVE = (Range.HOUR, Range.SIX_HOURS, Range.DAY)
@@ -38,19 +39,13 @@ def numbers(series: Series) -> None:
             )
 
 
-def go_to_bucket(key: str) -> None:
-    bucket = charts.chosen(st.session_state.get(key))
-    if bucket:
-        st.switch_page(frame.LOG, query_params=Filter(since=bucket[0], until=bucket[1]).to_params())
+def go_to(since: datetime, until: datetime) -> None:
+    st.switch_page(frame.LOG, query_params=Filter(since=since, until=until).to_params())
 
 
 def chart(series: Series) -> None:
-    key = f"overview.chart.{filter_.range}"
     with st.container(border=True):
-        st.plotly_chart(
-            charts.activity(series), key=key, on_select=lambda: go_to_bucket(key), selection_mode="points",
-            config={"displayModeBar": False}, alt=charts.alt(series),
-        )  # fmt: skip
+        charts.show(series, key=f"overview.chart.{filter_.range}", on_pick=go_to)
         markup.quiet(
             f"What was emitted {words.RANGE_PHRASES[filter_.range]}, by {clock.lasted(series.bucket)}; errors and "
             f"failures stand where their message was emitted. Click a bar to see its messages. "
@@ -75,9 +70,8 @@ def failures() -> None:
     )
 
 
-def workers() -> None:
+def workers(alive: list[LiveWorker]) -> None:
     st.subheader("Workers")
-    alive = insights.live_workers()
     if alive:
         tables.worker_table(alive)
     else:
@@ -85,26 +79,37 @@ def workers() -> None:
         st.code(words.NO_WORKER_HOW, language="bash")
 
 
-@st.fragment(run_every=EVERY if filter_.range in LIVE else None)
-def live() -> None:
+def activity() -> None:
+    series = insights.series(filter_)
+    numbers(series)
+    if series.messages:
+        chart(series)
+    else:
+        nothing_in_this_time()
+
+
+def parts() -> None:
+    # The cheapest read comes first: a database that is down is said once, a slow read only where it stands.
+    alive = insights.live_workers()
+    if not insights.names():
+        st.subheader(words.NOTHING_YET)
+        markup.quiet(words.NOTHING_YET_MORE)
+        st.code(words.NOTHING_YET_HOW, language="sql")
+        workers(alive)
+        return
     with problems.shown():
-        series = insights.series(filter_)
-        if not series.messages and not insights.names():
-            st.subheader(words.NOTHING_YET)
-            markup.quiet(words.NOTHING_YET_MORE)
-            st.code(words.NOTHING_YET_HOW, language="sql")
-            workers()
-            return
-        numbers(series)
-        if series.messages:
-            chart(series)
-        else:
-            nothing_in_this_time()
+        activity()
     left, right = st.columns([5, 2], gap="medium")
     with left, problems.shown():
         failures()
-    with right, problems.shown():
-        workers()
+    with right:
+        workers(alive)
+
+
+@st.fragment(run_every=EVERY if filter_.range in LIVE else None)
+def live() -> None:
+    with problems.shown():
+        parts()
 
 
 def nothing_in_this_time() -> None:

@@ -1,6 +1,7 @@
 """buslog: an event bus with a memory, and the control room over it."""
 
-from buslog.bus import Bus, Emission
+from buslog.bus import Bus
+from buslog.emission import Emission
 from buslog.errors import BuslogError, StillPending, SubscribersFailed
 from buslog.execution import Cancel, Fail, Retry, TimedOut
 from buslog.message import Emitted, Kind, Message, Mode, State

@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 from uuid import UUID
 
-from pydantic_core import to_jsonable_python
-
 from buslog import db
 from buslog.config import Settings, settings
-from buslog.errors import BuslogError, BusNotStarted, InvalidMessage, StillPending, SubscribersFailed
-from buslog.execution import PayloadRejected, current_message, parse_payload
+from buslog.emission import Emission, SubscriberFailed, make_said
+from buslog.errors import BusNotStarted, StillPending, SubscribersFailed
 from buslog.message import Emitted, Kind, Message, State
 from buslog.outbox import Outbox, Receipt
-from buslog.payload import check_key, check_name, checked_delay, checked_moment, encode
 from buslog.retry import RetryPolicy
 from buslog.store import Said, Store
 from buslog.subscription import Registry, Subscriber, Subscription, make_subscription
+from buslog.within import Executes, ExecutesAsync, emit_async, emit_sync, is_async
 from buslog.worker import Worker
 
 log = logging.getLogger("buslog")
 
 SubscriberT = TypeVar("SubscriberT", bound=Callable[[Message[Any]], Any])
 Errors = type[BaseException] | Sequence[type[BaseException]]
-
-
-class SubscriberFailed(BuslogError):
-    """A sync subscriber in another process raised; its error's text is in `was`."""
-
-
-class Emission(Awaitable[Emitted]):
-    """An emit under way. Awaiting it: committed, and resolved by the sync subscribers. From a plain thread: `result()`.
-
-    Raises what `Bus.emit` documents.
-    """
-
-    def __init__(self, future: asyncio.Future[Emitted] | concurrent.futures.Future[Emitted]) -> None:
-        self._future = future
-
-    def __await__(self) -> Generator[Any, None, Emitted]:
-        future = self._future
-        if isinstance(future, concurrent.futures.Future):
-            future = asyncio.wrap_future(future)
-        # A caller that gives up waiting does not take back what it said.
-        return asyncio.shield(future).__await__()
-
-    def result(self, timeout: float | None = None) -> Emitted:
-        """Wait in a plain thread, at most `timeout` seconds."""
-        if not isinstance(self._future, concurrent.futures.Future):
-            raise TypeError("in the bus's own event loop, await the emit instead")
-        return self._future.result(timeout)
 
 
 class Bus:
@@ -205,13 +174,16 @@ class Bus:
         loop = self._loop
         if loop is None or self._outbox is None:
             raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
-        said = replace(
-            self._said(name, payload, key),
-            delay=checked_delay(after),
-            due_at=checked_moment(at, after),
-            dedupe_key=None if dedupe_key is None else check_key(dedupe_key, "dedupe_key"),
-            dedupe_window=None if dedupe_key is None else checked_delay(dedupe_window, "dedupe_window"),
-        )
+        said = make_said(
+            self._registry,
+            name,
+            payload,
+            key=key,
+            after=after,
+            at=at,
+            dedupe_key=dedupe_key,
+            dedupe_window=dedupe_window,
+        )  # fmt: skip
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
@@ -220,26 +192,52 @@ class Bus:
             return Emission(self._track(self._resolve(self._outbox.put(said))))
         return Emission(asyncio.run_coroutine_threadsafe(self._put_and_resolve(said), loop))
 
-    def _said(self, name: str, payload: Any, key: str | None) -> Said:
-        check_name(name)
-        body = to_jsonable(payload)
-        text = encode(body)
-        command = self._registry.command(name)
-        if command is not None and command.payload_type is not None:
-            try:
-                parse_payload(command, text)
-            except PayloadRejected as error:
-                raise InvalidMessage(
-                    field=error.field, rule=error.rule, was=error.was, mend="Correct that field."
-                ) from None
-        cause = current_message.get()
-        return Said(
-            name=name,
-            payload=text,
-            key=check_key(key) if key is not None else None,
-            correlation_id=cause.correlation_id if cause else None,
-            causation_id=cause.id if cause else None,
-        )
+    @overload
+    def emit_within(
+        self, connection: ExecutesAsync, name: str, payload: Mapping[str, Any] | Any = ..., *, key: str | None = ...,
+        after: float | timedelta | None = ..., at: datetime | None = ..., dedupe_key: str | None = ...,
+        dedupe_window: float | timedelta = ...,
+    ) -> Coroutine[Any, Any, Emitted]: ...  # fmt: skip
+
+    @overload
+    def emit_within(
+        self, connection: Executes, name: str, payload: Mapping[str, Any] | Any = ..., *, key: str | None = ...,
+        after: float | timedelta | None = ..., at: datetime | None = ..., dedupe_key: str | None = ...,
+        dedupe_window: float | timedelta = ...,
+    ) -> Emitted: ...  # fmt: skip
+
+    def emit_within(
+        self,
+        connection: Executes | ExecutesAsync,
+        name: str,
+        payload: Mapping[str, Any] | Any = None,
+        *,
+        key: str | None = None,
+        after: float | timedelta | None = None,
+        at: datetime | None = None,
+        dedupe_key: str | None = None,
+        dedupe_window: float | timedelta = timedelta(days=1),
+    ) -> Emitted | Coroutine[Any, Any, Emitted]:
+        """Say something in your own transaction: it commits and rolls back with what you write beside it.
+
+        connection: psycopg's Connection or AsyncConnection; SQLAlchemy's Connection, Session, AsyncConnection or
+        AsyncSession, on the database of this bus. With an async one, await it. The bus need not be started. Workers
+        notice the commit within their poll. The other arguments are `emit`'s. Raises `InvalidMessage`, also for a name
+        with sync subscribers: they would wait for the commit, and the commit for them.
+        """
+        said = make_said(
+            self._registry,
+            name,
+            payload,
+            key=key,
+            after=after,
+            at=at,
+            dedupe_key=dedupe_key,
+            dedupe_window=dedupe_window,
+        )  # fmt: skip
+        if is_async(connection):
+            return emit_async(cast("ExecutesAsync", connection), said)
+        return emit_sync(cast("Executes", connection), said)
 
     def _track(self, resolution: Coroutine[Any, Any, Emitted]) -> asyncio.Task[Emitted]:
         task = asyncio.create_task(resolution)
@@ -369,18 +367,6 @@ class Bus:
         number = await self._register(subscription)
         if self._worker is not None:
             self._worker.host(number, subscription)
-
-
-def to_jsonable(payload: Any) -> Any:
-    """A payload as JSON values: a model, dataclass or TypedDict becomes an object; nothing becomes `{}`."""
-    if payload is None:
-        return {}
-    if isinstance(payload, Mapping):
-        return payload
-    try:
-        return to_jsonable_python(payload, by_alias=True)
-    except (ValueError, TypeError):
-        return payload  # `encode` says what is wrong with it
 
 
 def _still_pending(message_id: UUID) -> StillPending:

@@ -94,6 +94,9 @@ def query(name: str) -> LiteralString:
     return (resources.files("buslog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
 # ── connections ─────────────────────────────────────────────────────────────────
 
 

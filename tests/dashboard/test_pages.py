@@ -174,6 +174,18 @@ def test_pages_of_fifty_lead_to_the_last_row(open_page: Open, by_hand18: BusByHa
     assert seen == [50, 50, 20]
 
 
+def test_the_log_tells_what_its_rows_are_of_and_draws_them_when_asked(open_page: Open, by_hand18: BusByHand) -> None:
+    for day in range(1, 4):
+        by_hand18.add_history(f"T0{day % 2} Check", f"2011-05-0{day}T10:00:00Z", key=f"case-{day}")
+    at = open_page("log", range="all")
+    assert "3 rows: 3 messages, 2 names, 3 keys." in all_text(at)
+    assert not at.get("plotly_chart")
+    at.session_state["log.over_time"] = True
+    at.run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 1
+
+
 def test_the_log_comes_back_by_the_menu_as_it_was_left(open_page: Open, by_hand18: BusByHand) -> None:
     by_hand18.emit("shipmentDeparted", key="S-42")
     at = open_page("log", key="S-42")

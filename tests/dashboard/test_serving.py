@@ -42,6 +42,8 @@ def test_the_app_is_found_at_the_top_of_a_checkout() -> None:
         ({"host": "127.0.0.1:8501"}, "/", "GET", 200),
         ({"host": "[::1]:8501"}, "/log", "GET", 200),
         ({}, "/", "GET", 403),
+        ({"host": "127.0.0.1", "client": "192.168.1.5"}, "/", "GET", 403),
+        ({"host": "127.0.0.1", "client": "127.0.0.1"}, "/", "GET", 200),
         ({"host": "127.0.0.1.evil.example"}, "/", "GET", 403),
         ({"host": "user@127.0.0.1"}, "/", "GET", 403),
         ({"host": "127.0.0.1:x"}, "/", "GET", 403),
@@ -67,8 +69,11 @@ async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
     async def send(message: Message) -> None:
         sent.append(message)
 
+    client = (headers.pop("client", "127.0.0.1"), 40000)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await Guard(app, paths=["log"])({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+    await Guard(app, paths=["log"])(
+        {"type": "http", "method": method, "path": path, "headers": raw, "client": client}, receive, send
+    )
     assert sent[0]["status"] == status
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
 
