@@ -1,4 +1,5 @@
-"""What people do: replay, run now, cancel, run a command. Each with an actor and an audit row in its own transaction.
+"""What people do: replay, run now, cancel, pause, resume, run a command. Each with an actor, and with its audit row in
+its own transaction.
 
 Dashboard and CLI act through this room alone.
 """
@@ -60,6 +61,17 @@ class Operations:
         """
         return self._move("cancel", deliveries, reason, rule="is open or failed")
 
+    def pause(self, subscription: str, *, reason: str = "") -> bool:
+        """Nobody claims a subscription's deliveries until it is resumed; what runs goes on, what is emitted waits.
+
+        False when it was paused already. Raises `NotFound` with "did you mean".
+        """
+        return self._hold(subscription, paused=True, reason=reason)
+
+    def resume(self, subscription: str, *, reason: str = "") -> bool:
+        """A paused subscription's deliveries go on. False when it was not paused. Raises like `pause`."""
+        return self._hold(subscription, paused=False, reason=reason)
+
     def run_command(self, name: str, payload: Mapping[str, Any], *, key: str | None = None, reason: str = "") -> UUID:
         """Put a command on the bus by hand; returns the message's id.
 
@@ -116,6 +128,22 @@ class Operations:
             for ref in done:
                 self._audit(connection, verb.replace("_", " "), ref, reason, {"from": known[ref][1]})
             return done
+
+    def _hold(self, subscription: str, *, paused: bool, reason: str) -> bool:
+        with self._transaction() as connection:
+            known = [row[0] for row in connection.execute(db.query("subscription_names")).fetchall()]
+            if subscription not in known:
+                raise NotFound(
+                    field="subscription", rule="exists", was=subscription, mend=did_you_mean(subscription, known)
+                )
+            values = {"subscription": subscription, "paused": paused}
+            if connection.execute(db.query("pause"), values).fetchone() is None:
+                return False
+            connection.execute(
+                db.query("audit"),
+                (self._actor.name, "pause" if paused else "resume", None, subscription, reason or None, "{}"),
+            )
+            return True
 
     def _command(self, connection: db.Connection, name: str) -> tuple[str, dict[str, Any] | None]:
         """The subscription that carries a command out, and the schema of its payload."""

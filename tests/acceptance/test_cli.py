@@ -315,6 +315,21 @@ def test_replay_run_now_and_cancel_move_what_they_name_and_are_audited(
     ]  # fmt: skip
 
 
+def test_a_paused_subscription_holds_what_is_emitted_until_it_is_resumed(
+    cli: Cli, worker: Any, connection: db.Connection
+) -> None:
+    assert cli("pause", "ship", "--reason", "port is closed").out == "ship\tpaused\n"
+    message = cli("emit", "ordered", '{"shipmentId": "S-42"}').out.strip()
+    state = "SELECT state FROM buslog.log WHERE message_id = %s AND subscription = 'ship'"
+    wait_until(lambda: connection.execute("SELECT FROM buslog.attempts").fetchall())
+    assert connection.execute(state, (message,)).fetchone() == ("pending",)
+    assert cli("resume", "ship").out == "ship\tresumed\n"
+    wait_until(lambda: connection.execute(state, (message,)).fetchone() == ("succeeded",))
+    unknown = cli("pause", "shop")
+    assert unknown.code == 1
+    assert "Did you mean ship?" in unknown.error
+
+
 @pytest.mark.parametrize("command", ["replay", "run-now", "cancel"])
 def test_a_message_that_does_not_exist_ends_with_1_and_an_id_that_is_none_with_2(cli: Cli, command: str) -> None:
     done = cli(command, str(uuid.uuid4()))

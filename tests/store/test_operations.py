@@ -10,6 +10,7 @@ from buslog import Bus, db
 from buslog.errors import DatabaseUnavailable, InvalidMessage, NotFound, OperationRefused, UnknownCommand
 from buslog.message import DeliveryRef, State
 from buslog.operations import Actor, Operations
+from buslog.store import Lease, Said
 
 from .conftest import Scene
 
@@ -233,3 +234,31 @@ def test_a_database_that_is_down_is_said_without_the_password() -> None:
         operations.replay([DeliveryRef(UUID(int=0), "mail")])
     assert "127.0.0.1:1" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_paused_subscription_is_not_claimed_until_it_is_resumed(
+    scene: Scene, operations: Operations, connection: db.Connection
+) -> None:
+    mail, _ = await scene.subscribe("mail"), await scene.subscribe("task")
+    assert operations.pause("mail", reason="mail server is being moved")
+    assert not operations.pause("mail")
+    (stored,) = await scene.store.emit_many([Said("departed", "{}")], Lease(scene.worker, [mail], places=5))
+    assert stored.leased == [], "born leased would be run"
+    assert scene.names_of(await scene.claim()) == ["task"]
+    await scene.subscribe("mail")
+    assert await scene.claim() == [], "registering anew, as every restart does, does not resume"
+    assert operations.resume("mail")
+    assert not operations.resume("mail")
+    assert scene.names_of(await scene.claim()) == ["mail"]
+    assert audit(connection) == [
+        ("local:tester", "pause", "mail", "mail server is being moved"),
+        ("local:tester", "resume", "mail", None),
+    ]
+
+
+async def test_an_unknown_subscription_cannot_be_paused_and_the_near_one_is_named(
+    scene: Scene, operations: Operations
+) -> None:
+    await scene.subscribe("emails:send")
+    with pytest.raises(NotFound, match="Did you mean emails:send"):
+        operations.pause("email:send")

@@ -12,7 +12,7 @@ import click
 
 from buslog.cli.common import examples, place_of, say, silence_stdout, verbatim
 from buslog.cli.files import export, import_, migrate
-from buslog.cli.operating import cancel, emit, replay, run, run_now
+from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
     BuslogError,
@@ -73,7 +73,7 @@ def buslog() -> None:
     """
 
 
-for command in (up, worker, dashboard, migrate, emit, run, replay, run_now, cancel, export, import_):
+for command in (up, worker, dashboard, migrate, emit, run, replay, run_now, cancel, pause, resume, export, import_):
     buslog.add_command(command)
 
 

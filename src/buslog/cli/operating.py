@@ -155,6 +155,29 @@ def cancel(message_id: UUID, subscription: str | None, reason: str) -> None:
     _move(message_id, subscription, lambda acting: acting.cancel, (*OPEN_STATES, State.FAILED), reason)
 
 
+@click.command(epilog=examples('buslog pause emails:send --reason "mail server is being moved"'))
+@click.argument("subscription")
+@click.option("--reason", default="", help="Why; it is kept in the audit.")
+def pause(subscription: str, reason: str) -> None:
+    """Hold a subscription: nobody claims its deliveries until it is resumed.
+
+    What runs goes on, what is emitted waits.
+    """
+    with opened() as database:
+        moved = operations(database.dsn).pause(subscription, reason=reason)
+    click.echo(f"{subscription}\t{'paused' if moved else 'was paused already'}")
+
+
+@click.command(epilog=examples("buslog resume emails:send"))
+@click.argument("subscription")
+@click.option("--reason", default="", help="Why; it is kept in the audit.")
+def resume(subscription: str, reason: str) -> None:
+    """Let a paused subscription's deliveries go on."""
+    with opened() as database:
+        moved = operations(database.dsn).resume(subscription, reason=reason)
+    click.echo(f"{subscription}\t{'resumed' if moved else 'was not paused'}")
+
+
 Move = Callable[..., list[DeliveryRef]]
 
 

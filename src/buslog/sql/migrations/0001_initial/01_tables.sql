@@ -23,10 +23,11 @@ CREATE TABLE buslog.subscriptions (
     chain_order    integer NOT NULL,                 -- order= within a serial chain; then the place of registration
     position       integer NOT NULL,
     policy         jsonb NOT NULL,                   -- retry.RetryPolicy as JSON: rescue reads it without the code
-    payload_schema jsonb,                            -- JSON Schema; a command's form
+    payload_schema json,                             -- JSON Schema; a command's form, which keeps its order
     description    text NOT NULL DEFAULT '',         -- first paragraph of the subscriber's docstring
     code_version   text NOT NULL DEFAULT '',
     active         boolean NOT NULL DEFAULT true,    -- false: new messages do not reach it
+    paused_at      timestamptz,                      -- paused: its deliveries wait, and nobody claims them
     registered_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

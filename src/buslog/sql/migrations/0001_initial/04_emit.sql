@@ -144,7 +144,8 @@ BEGIN
                CASE WHEN s.mode = 'serial' THEN
                    row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, s.position, s.id) END AS chain,
                CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
-               by_worker IS NOT NULL AND s.id = ANY (hosts) AND coalesce(said.due <= said.emitted_at, true) AS hosted
+               by_worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
+                   AND coalesce(said.due <= said.emitted_at, true) AS hosted
         FROM said
         JOIN buslog.routes r ON r.name = said.name
         JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active

@@ -4,7 +4,7 @@
 -- subscription, or an event with any number. Registrations take turns, so that two programs cannot both be first.
 CREATE FUNCTION buslog.register(
     subscription text, names text[], kind buslog.kind, mode buslog.mode, chain_order integer, "position" integer,
-    policy jsonb, payload_schema jsonb, description text, code_version text
+    policy jsonb, payload_schema json, description text, code_version text
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -66,6 +66,7 @@ BEGIN
     RETURN QUERY
     WITH ready AS MATERIALIZED (
         SELECT d.ctid FROM unnest(hosts) AS h (subscription_id)
+        JOIN buslog.subscriptions s ON s.id = h.subscription_id AND s.paused_at IS NULL
         CROSS JOIN LATERAL (
             SELECT q.ctid FROM buslog.deliveries q
             WHERE q.subscription_id = h.subscription_id AND q.state = 'pending'
