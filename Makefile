@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install run test check format lock browser clean
+.PHONY: install run test check format lock browser bench bench-short chaos clean
 
 install: .venv/run.stamp
 
@@ -26,6 +26,17 @@ format: .venv/dev.stamp
 
 browser: .venv/dev.stamp
 	@$(BIN)/python tests/browser.py
+
+# Side by side with the peers, which it installs under benchmarks/.envs. ONLY="emit_1 drain": some works.
+bench: .venv/run.stamp
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-short: .venv/run.stamp
+	@$(BIN)/python -m benchmarks --short $(if $(ONLY),--only $(ONLY))
+
+# The faults of tests/chaos in their long form, and the model test with it: half an hour. CHAOS_SEED=… repeats a run.
+chaos: .venv/dev.stamp
+	@CHAOS=long $(BIN)/python -m pytest tests/chaos tests/store/test_model.py --timeout 3600 -rP
 
 # After a change of dependencies in pyproject.toml. The lock files hold versions and hashes, no addresses.
 lock: .venv/dev.stamp

@@ -193,10 +193,11 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             was=f"{where} turned us away",
             mend="Check user, password and database name.",
         )
-    if state in {"3F000", "42P01", "42883"}:
+    if state in {"3F000", "42P01", "42883", "42703"}:
         return Misconfigured(
-            field="schema", rule="is in the database", was=f"{where} has none", mend="Run `buslog migrate`."
-        )
+            field="schema", rule="is this build's", was=f"{where} lacks something that this build calls",
+            mend="Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
+        )  # fmt: skip
     if state == "57014":
         return DatabaseUnavailable(
             field="query", rule="answers within the statement time-out", mend="Narrow the time range or the filter."
