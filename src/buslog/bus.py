@@ -14,7 +14,7 @@ from uuid import UUID
 from buslog import db
 from buslog.config import Settings, settings
 from buslog.emission import Emission, SubscriberFailed, make_said
-from buslog.errors import BusNotStarted, StillPending, SubscribersFailed
+from buslog.errors import BusNotStarted, DatabaseUnavailable, StillPending, SubscribersFailed
 from buslog.message import Emitted, Kind, Message, State
 from buslog.outbox import Outbox, Receipt
 from buslog.retry import RetryPolicy
@@ -267,7 +267,10 @@ class Bus:
         give_up_at = time.monotonic() + self._chosen.sync_wait
         pause = 0.01
         while True:
-            found = await self._started_store.outcomes_of(message_id, subscriptions)
+            try:
+                found = await self._started_store.outcomes_of(message_id, subscriptions)
+            except DatabaseUnavailable:
+                found = {}  # the message is stored: whoever waits must not hear that it is not
             errors: list[Exception] = [
                 SubscriberFailed(
                     field="sync subscriber", rule="succeeds", was=f"{error_type}: {error}",

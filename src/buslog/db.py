@@ -207,7 +207,7 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             field="database", rule="has a free connection", was=f"{where} is at max_connections",
             mend="Stop a client, or raise max_connections.",
         )  # fmt: skip
-    if committing and isinstance(error, psycopg.OperationalError):
+    if committing and isinstance(error, psycopg.OperationalError) and not state.startswith("40"):
         return OutcomeUnknown(
             field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
             mend="Emit it again with the dedupe key it had, or look in the Log first.",

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,7 @@ from buslog.subscription import Subscription
 
 MAX_ERROR_LENGTH = 2_000
 MAX_TRACEBACK_LENGTH = 16_000
+MAX_DELAY = 30 * 86_400.0  # seconds that a subscriber may ask to wait for its retry
 
 current_message: ContextVar[Message[Any] | None] = ContextVar("buslog_current_message", default=None)
 
@@ -81,9 +82,12 @@ class Verdict(Exception):
 class Retry(Verdict):
     """Try again after so many seconds, or when the policy says. Counts as an attempt that raised."""
 
-    def __init__(self, reason: str = "asked to be retried", *, after: float | None = None) -> None:
+    def __init__(self, reason: str = "asked to be retried", *, after: float | timedelta | None = None) -> None:
         super().__init__(reason)
-        self.after = after
+        seconds = after.total_seconds() if isinstance(after, timedelta) else after
+        if seconds is not None and not 0 <= seconds <= MAX_DELAY:
+            raise ValueError(f"after is 0 to {MAX_DELAY:.0f} seconds, not {seconds}")
+        self.after = None if seconds is None else float(seconds)
 
 
 class Fail(Verdict):
@@ -113,7 +117,9 @@ async def execute(claimed: Claimed, subscription: Subscription, threads: Executo
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
         return _judge(error, claimed.attempt, subscription)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a subscriber raises is its outcome)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return _judge(error, claimed.attempt, subscription)
 
 
@@ -227,7 +233,19 @@ def _verdict(error: BaseException, attempt: int, subscription: Subscription) -> 
     if delay is None:
         return State.FAILED, None
     asked = error.after if isinstance(error, Retry) else None
-    return State.RETRYING, delay if asked is None else max(0.0, float(asked))
+    return State.RETRYING, delay if asked is None else asked
+
+
+def unjudged(error: Exception, attempt: int, subscription: Subscription) -> Outcome:
+    """The outcome of an attempt whose own error cannot be read, such as one whose `str` raises."""
+    delay = subscription.retry.delay_after(attempt)
+    return Outcome(
+        State.FAILED if delay is None else State.RETRYING,
+        delay=delay,
+        error_type=type(error).__qualname__,
+        error="the error could not be read",
+        exception=RuntimeError(f"{type(error).__name__} while judging an attempt"),
+    )
 
 
 def storable(text: str, length: int) -> str:

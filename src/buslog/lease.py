@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 
 from buslog import db
-from buslog.errors import BuslogError
 
 log = logging.getLogger("buslog.worker")
 
@@ -41,7 +40,7 @@ class Beat:
                 connection = connection or db.connect(self._dsn)
                 with db.translated(self._dsn):
                     renewed = connection.execute(db.query("beat"), (self._lease, self.hosts, self._worker)).fetchone()
-            except BuslogError as error:
+            except Exception as error:  # noqa: BLE001  (a beat that ends unheard loses the lease)
                 log.warning("lease not renewed: %s", error)
                 if connection is not None:
                     connection.close()

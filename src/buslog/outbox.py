@@ -6,15 +6,19 @@ Nothing waits on a timer: a lone emit leaves at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from buslog.errors import BuslogError, InvalidMessage, OutcomeUnknown
+from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
 from buslog.execution import Outcome
 from buslog.store import Said, Store, Stored
 from buslog.worker import Worker
 
+log = logging.getLogger("buslog")
+
+CHANGE_AGAIN = 0.5  # seconds
 MAX_BATCH = 200
 MAX_BATCH_BYTES = 8_000_000
 NOTIFY_SPACING = 0.01  # seconds; more notifications than that wake nobody sooner
@@ -133,12 +137,23 @@ class Outbox:
             self._notify_soon()
 
     async def _carry_out(self, change: _Change) -> None:
-        try:
-            await change.make()
-        except BuslogError as error:
-            change.made.set_exception(error)
-        else:
-            change.made.set_result(None)
+        """A subscriber must not be off the bus because the database was away for a moment: what is emitted after its
+        `on` waits with it.
+        """
+        while True:
+            try:
+                await change.make()
+            except DatabaseUnavailable as error:
+                log.warning("a change of subscriptions waits: %s", error)
+                await asyncio.sleep(CHANGE_AGAIN)
+                continue
+            except Exception as error:
+                log.exception("a subscription could not be changed")
+                change.made.set_exception(error)
+                change.made.exception()  # heard: it is in the log
+            else:
+                change.made.set_result(None)
+            return
 
     def _notify_soon(self) -> None:
         self._notify_again = True

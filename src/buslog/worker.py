@@ -16,7 +16,7 @@ from uuid import UUID
 from buslog import db
 from buslog.config import Settings
 from buslog.errors import BuslogError, InvalidMessage
-from buslog.execution import RELEASED, Claimed, Outcome, execute, runs_in_thread
+from buslog.execution import MAX_DELAY, RELEASED, Claimed, Outcome, execute, runs_in_thread, unjudged
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import Gate, end_all, surviving, wait_for
 from buslog.message import Mode
@@ -28,6 +28,7 @@ log = logging.getLogger("buslog.worker")
 
 SETTLE_BATCH = 500
 RECONCILE_EVERY = 30.0  # seconds between looks for deliveries leased to us whose claim we never heard of
+MANY_THREADS = 10_000  # made only when none is idle
 DEAF_SECONDS = 5.0  # a subscriber that swallows its cancellation for so long is left to its lease
 BACKOFF = (0.1, 5.0)  # seconds: the first wait after a database error, and the longest
 
@@ -50,7 +51,8 @@ class Worker:
         self._hosted: dict[int, Subscription] = {}
         self._id: int | None = None
         self._beat: Beat | None = None
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="buslog-subscriber")
+        # Places bound the others; a sync delivery must always find a thread, or its publisher waits in one for ever.
+        self._threads = ThreadPoolExecutor(MANY_THREADS, thread_name_prefix="buslog-subscriber")
         self._in_flight: dict[Key, asyncio.Task[None]] = {}  # until settled
         self._places_taken = 0
         self._outcomes: list[Settlement] = []
@@ -59,6 +61,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._has_outcomes = asyncio.Event()
         self._stopping = False
+        self._closed = False  # nothing is leased to us any more
         self._starved = False  # the last look for work found no free place
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY
         self._due_check_at = 0.0
@@ -94,7 +97,7 @@ class Worker:
             places = min(wanted, self._free_places)
             self._places_taken += places
             try:
-                yield NOBODY if self._id is None else Lease(self._id, list(self._hosted), places)
+                yield NOBODY if self._id is None or self._closed else Lease(self._id, list(self._hosted), places)
             finally:
                 self._give_back(places)
 
@@ -127,6 +130,8 @@ class Worker:
         running = [task for task in self._in_flight.values() if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._settings.grace)
+        async with self._gate.exclusive():  # what emits half-way had leased to us has been taken in
+            self._closed = True
         abandoned = await self._release_running()
         give_up_at = time.monotonic() + self._settings.grace
         while self._outcomes and time.monotonic() < give_up_at:
@@ -134,6 +139,10 @@ class Worker:
         await end_all([settle])
         self._threads.shutdown(wait=False)
         await self._leave(abandoned=abandoned)
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_result(RELEASED)  # its publisher hears that it is still pending
+        self._waiters.clear()
 
     # ── claim ───────────────────────────────────────────────────────────────────
 
@@ -188,8 +197,9 @@ class Worker:
         """Take in what is leased to us without our knowing; under the gate, so that no claim or emit is half-way."""
         async with self._gate.exclusive():
             if self._id is not None:
+                known = set(self._in_flight)  # before asking: what is settled meanwhile must not look unheard
                 for claimed in await self._store.held(self._id):
-                    if _key(claimed) not in self._in_flight:
+                    if _key(claimed) not in known:
                         log.warning("delivery %s × %s was leased here unheard; running it now",
                                     claimed.message_id, claimed.subscription_id)  # fmt: skip
                         self._start(claimed)
@@ -211,6 +221,10 @@ class Worker:
                 self._abandon(claimed)
                 raise
             outcome = RELEASED
+        except Exception as error:  # nothing may end without an outcome
+            log.exception("an attempt could not be judged")
+            assert subscription is not None
+            outcome = unjudged(error, claimed.attempt, subscription)
         finally:
             self._give_back(1)
         self._outcomes.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
@@ -218,7 +232,7 @@ class Worker:
 
     def _give_back(self, places: int) -> None:
         self._places_taken -= places
-        if self._starved:
+        if places and self._starved:
             self._wake.set()
 
     def _abandon(self, claimed: Claimed) -> None:
@@ -230,18 +244,22 @@ class Worker:
     # ── settle ──────────────────────────────────────────────────────────────────
 
     async def _settle_loop(self) -> None:
-        backoff = BACKOFF[0]
+        backoff, size = BACKOFF[0], SETTLE_BATCH
         while True:
             await self._has_outcomes.wait()
-            batch = self._outcomes[:SETTLE_BATCH]
+            batch = self._outcomes[:size]
             try:
                 await self._settle(batch)
             except BuslogError as error:
                 log.warning("settle: %s; the outcomes are kept and tried again", error)
+                # One that cannot be settled must not keep the others: singly now, and it last.
+                self._outcomes[: len(batch)] = []
+                self._outcomes += batch
+                size = 1
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
                 backoff = min(backoff * 2, BACKOFF[1])
                 continue
-            backoff = BACKOFF[0]
+            backoff, size = BACKOFF[0], SETTLE_BATCH
             del self._outcomes[: len(batch)]
             if not self._outcomes:
                 self._has_outcomes.clear()
@@ -335,5 +353,6 @@ def _bare(settlement: Settlement) -> Settlement:
     """The same outcome without what could not be stored."""
     outcome = settlement.outcome
     told = None if outcome.error_type is None else "its text could not be stored"
-    bare = Outcome(outcome.state, delay=outcome.delay, error_type=outcome.error_type and "Error", error=told)
+    delay = None if outcome.delay is None else min(outcome.delay, MAX_DELAY)
+    bare = Outcome(outcome.state, delay=delay, error_type=outcome.error_type and "Error", error=told)
     return Settlement(settlement.message_id, settlement.subscription_id, settlement.fence, bare)

@@ -262,3 +262,14 @@ async def test_an_unknown_subscription_cannot_be_paused_and_the_near_one_is_name
     await scene.subscribe("emails:send")
     with pytest.raises(NotFound, match="Did you mean emails:send"):
         operations.pause("email:send")
+
+
+async def test_cancelling_the_scheduled_head_of_a_chain_leaves_the_rest_for_its_time(
+    scene: Scene, operations: Operations, connection: db.Connection
+) -> None:
+    for place in range(3):
+        await scene.subscribe(f"s{place}", mode="serial", order=place)
+    (stored,) = await scene.store.emit_many([Said("departed", "{}", delay=3600.0)])
+    operations.cancel([DeliveryRef(stored.message_id, "s0")])
+    assert states(connection) == {"s0": "cancelled", "s1": "scheduled", "s2": "blocked"}
+    assert await scene.claim() == []

@@ -63,13 +63,14 @@ async def test_a_stale_worker_cannot_settle_a_rescued_delivery(scene: Scene, con
     await scene.subscribe("mail")
     await scene.emit()
     (stale,) = await scene.claim()
-    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp() - interval '1 second'")
+    connection.execute("UPDATE buslog.workers SET lease = 0, lease_until = clock_timestamp() - interval '1 second'")
     assert await scene.store.retire_workers()
     (orphan,) = await scene.store.orphans(10)
     assert orphan.fence == stale.fence
     assert await scene.settle(stale, State.RETRYING, delay=0)  # the rescuer's, with the same fence
     assert not await scene.settle(stale)
     await scene.store.promote_due(10)
+    scene.worker = await scene.store.enter("host:2", "test", list(scene.numbers.values()), 60)
     (fresh,) = await scene.claim()
     assert not await scene.settle(stale)
     assert (fresh.attempt, await scene.settle(fresh)) == (2, True)
@@ -98,7 +99,7 @@ async def test_retired_workers_are_forgotten_only_when_they_hold_nothing(
     await scene.subscribe("mail")
     await scene.emit()
     (claimed,) = await scene.claim()
-    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp() - interval '1 second'")
+    connection.execute("UPDATE buslog.workers SET lease = 0, lease_until = clock_timestamp() - interval '1 second'")
     await scene.store.retire_workers()
     await scene.store.forget_retired()
     assert await scene.store.retire_workers(), "still to be rescued"
@@ -215,3 +216,18 @@ async def test_waits_given_as_whole_seconds_and_as_fractions_settle_together(sce
         for c, p in zip(claims, policies, strict=True)
     ]
     assert len(await scene.store.settle(settlements, "host:1", "")) == 2
+
+
+async def test_a_worker_whose_lease_has_lapsed_claims_nothing(scene: Scene, connection: db.Connection) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp() - interval '1 second'")
+    assert await scene.claim() == []
+
+
+async def test_after_a_restart_of_the_server_workers_get_the_time_of_a_lease_to_beat_again(
+    scene: Scene, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    connection.execute("UPDATE buslog.workers SET lease = 1e6, lease_until = clock_timestamp() - interval '1 second'")
+    assert not await scene.store.retire_workers()

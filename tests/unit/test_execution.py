@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -141,6 +141,7 @@ async def test_the_idempotency_key_is_the_same_for_every_retry(threads: ThreadPo
     ("verdict", "attempt", "state", "delay"),
     [
         (Retry(after=7), 1, State.RETRYING, 7),
+        (Retry(after=timedelta(minutes=5)), 1, State.RETRYING, 300),
         (Retry(after=7), 3, State.FAILED, None),
         (Fail("no such port"), 1, State.FAILED, None),
         (Cancel("shipment is gone"), 1, State.CANCELLED, None),
@@ -184,3 +185,9 @@ async def test_a_subscriber_s_own_time_out_is_not_mistaken_for_the_subscription_
             await asyncio.sleep(60)
 
     assert (await outcome_of(subscriber, threads, timeout=5)).error_type == "TimeoutError"
+
+
+@pytest.mark.parametrize("after", [-1, float("inf"), float("nan"), 1e9])
+def test_a_nonsense_wait_is_refused_where_it_is_asked_for(after: float) -> None:
+    with pytest.raises(ValueError, match="after is"):
+        Retry(after=after)

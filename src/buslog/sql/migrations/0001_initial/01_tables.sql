@@ -45,6 +45,7 @@ CREATE TABLE buslog.workers (
     version     text NOT NULL,
     hosts       integer[] NOT NULL,                  -- subscriptions whose code it carries
     started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lease       double precision NOT NULL DEFAULT 0, -- seconds it lasts without a beat
     lease_until timestamptz NOT NULL,
     retired_at  timestamptz                          -- lease expired; its deliveries are being rescued
 );

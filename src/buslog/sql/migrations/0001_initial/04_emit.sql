@@ -101,6 +101,7 @@ BEGIN
             clock_timestamp()
         FROM unnest(names) AS u (name)
         WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
+        ORDER BY u.name                              -- two emits with the same new names wait and do not deadlock
         ON CONFLICT DO NOTHING;
 
     -- In the order of the keys, so that two emits with the same keys wait for each other and do not deadlock.

@@ -50,7 +50,7 @@ END $$;
 -- Takes ready deliveries of the given subscriptions, at most `places` of them, and counts the attempt.
 -- Each subscription is looked at by itself, in the order given (the caller shuffles it), so that a busy one
 -- does not hide the others. Payloads leave as text: a row that will not decode must fail alone.
-CREATE FUNCTION buslog.claim(worker bigint, hosts integer[], places integer)
+CREATE FUNCTION buslog.claim(by_worker bigint, hosts integer[], places integer)
 RETURNS TABLE (
     message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt smallint,
     repeats smallint, kind buslog.kind, name text, key text, payload text, emitted_at timestamptz,
@@ -63,6 +63,11 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 #variable_conflict use_column
 BEGIN
+    -- A worker whose lease has lapsed would claim what the next rescue takes away from it.
+    IF NOT EXISTS (SELECT FROM buslog.workers w
+                   WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()) THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH ready AS MATERIALIZED (
         SELECT d.ctid FROM unnest(hosts) AS h (subscription_id)
@@ -76,7 +81,7 @@ BEGIN
         LIMIT places
     ), claimed AS (
         UPDATE buslog.deliveries AS d
-        SET state = 'running', worker_id = worker, attempt = d.attempt + 1, started_at = clock_timestamp()
+        SET state = 'running', worker_id = by_worker, attempt = d.attempt + 1, started_at = clock_timestamp()
         WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM ready)) AND d.state = 'pending'
         RETURNING d.message_id, d.subscription_id, d.ready_seq, d.generation, d.attempt, d.repeats
     )
@@ -146,7 +151,11 @@ CREATE FUNCTION buslog.settle(
     messages uuid[], subscriptions integer[], fences bigint[], states text[], delays double precision[],
     results jsonb[], error_types text[], errors text[], frames text[], tracebacks text[],
     worker text, code_version text
-) RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql
+-- A plan made while the hot table was empty would scan it whole when it has filled.
+SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
 #variable_conflict use_column
 DECLARE
     chained uuid[];
@@ -210,6 +219,8 @@ CREATE FUNCTION buslog.retire_workers() RETURNS integer LANGUAGE sql AS $$
     WITH retired AS (
         UPDATE buslog.workers SET retired_at = clock_timestamp()
         WHERE retired_at IS NULL AND lease_until < clock_timestamp()
+          -- After a restart of the server every lease has lapsed: the workers get the time of one to beat again.
+          AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => lease)
         RETURNING 1)
     SELECT count(*)::integer FROM retired
 $$;

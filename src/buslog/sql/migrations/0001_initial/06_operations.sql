@@ -49,6 +49,14 @@ RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM buslog.lock_chains(messages);
+    -- A chain whose scheduled head is cancelled goes on waiting: the next one inherits its time.
+    UPDATE buslog.deliveries b SET state = 'scheduled', due_at = head.due_at
+    FROM buslog.deliveries head
+    WHERE head.message_id = b.message_id AND head.state = 'scheduled' AND head.chain IS NOT NULL AND b.state = 'blocked'
+      AND (head.message_id, head.subscription_id) IN (SELECT * FROM unnest(messages, subscriptions))
+      AND b.chain = (SELECT min(x.chain) FROM buslog.deliveries x
+                     WHERE x.message_id = head.message_id AND x.state = 'blocked'
+                       AND (x.message_id, x.subscription_id) NOT IN (SELECT * FROM unnest(messages, subscriptions)));
     RETURN QUERY
     WITH wanted AS MATERIALIZED (
         SELECT DISTINCT w.message_id, w.subscription_id
