@@ -17,6 +17,7 @@ MAX_DIGITS = 4_000
 MAX_RESULT_BYTES = 64_000
 NAME_LENGTH = 200
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))  # once: making one takes longer
 MAX_DELAY = 10 * 365.25 * 86_400  # seconds
 
 
@@ -27,7 +28,7 @@ def encode(payload: Mapping[str, Any]) -> str:
             field="payload", rule="is a JSON object", was=type(payload).__name__, mend='Wrap the value: {"value": …}.'
         )
     try:
-        text = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _JSON.encode(payload)
         size = len(text.encode())
     except (ValueError, TypeError, RecursionError):
         _point_at_fault(payload)

@@ -56,7 +56,7 @@ async def test_the_reconciliation_does_not_run_again_what_is_settled_meanwhile(b
 
         await bus.emit("departed")
         await until(lambda: ran)
-        worker._store.held = slow_answer  # type: ignore[method-assign]
+        worker._store.held = slow_answer  # type: ignore[method-assign, assignment]
         worker.reconcile_soon()
         await asyncio.sleep(1.5)
         worker._store.held = held  # type: ignore[method-assign]
@@ -85,7 +85,8 @@ async def test_one_outcome_that_cannot_be_settled_does_not_keep_the_others(bus: 
     async with bus:
         worker = bus._worker
         assert worker is not None
-        settle, refused = worker._store.settle, []
+        settle = worker._store.settle
+        refused: list[Any] = []
 
         async def picky(settlements: Any, *rest: Any) -> Any:
             if not refused:
@@ -95,7 +96,7 @@ async def test_one_outcome_that_cannot_be_settled_does_not_keep_the_others(bus: 
             return await settle(settlements, *rest)
 
         is_picky = True
-        worker._store.settle = picky  # type: ignore[method-assign]
+        worker._store.settle = picky  # type: ignore[method-assign, assignment]
         for _ in range(10):
             await bus.emit("departed")
         await until(lambda: sorted(log_rows(connection, "state", "departed")).count(("succeeded",)) == 9)
@@ -139,7 +140,7 @@ async def test_a_subscriber_is_not_off_the_bus_because_the_database_was_away_for
                 raise away()
             return await register(*arguments)
 
-        store.register = away_once  # type: ignore[method-assign]
+        store.register = away_once  # type: ignore[method-assign, assignment]
         bus.on("departed", late)
         emitted = await bus.emit("departed")
         await until(lambda: seen)
@@ -191,6 +192,6 @@ async def test_who_waits_for_another_process_s_subscriber_is_not_told_that_nothi
                 raise away()
             return await outcomes_of(*arguments)
 
-        store.outcomes_of = away_once  # type: ignore[method-assign]
+        store.outcomes_of = away_once  # type: ignore[method-assign, assignment]
         assert (await emitter.emit("departed")).routed == 1
     assert calls > 1

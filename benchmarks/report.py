@@ -1,0 +1,121 @@
+"""The tables: on the terminal after a run, and `docs/benchmarks.md` from `results.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.targets import SUBJECT, Verdict, judge
+
+Rows = Sequence[Mapping[str, Any]]
+
+INTRODUCTION = """\
+# Benchmarks
+
+buslog side by side with what a Python team would pick instead, and with the least that PostgreSQL and its driver could
+do (`limit`). Written by `make bench` from `benchmarks/results.json`; do not edit. `make bench ONLY="drain emit_1"` runs
+some of it, `make bench-short` shows in seconds that the harness works and judges no speed.
+
+Trust the ratios, not the figures: the subjects of a work take turns on one machine in one run, three times, and the
+median is shown with the spread (the largest run less the smallest).
+"""
+
+RULES = """\
+## How it is measured
+
+- Every subject runs in a process, and on a database, of its own, made anew for each run, after a checkpoint. All
+  PostgreSQL subjects use one server with its defaults. Peers are installed by package name with pinned versions
+  (`benchmarks/peers/`), each in its own environment. The Redis they use writes nothing to disk, which flatters them.
+- A message is a JSON object of about 330 bytes. *Durable*: the call returned after the commit.
+- `emit_1`, `emit_64`: one caller, or 64 in one process, each emitting one message after another; 1 subscription.
+  `emit_bulk`: one caller, 100 messages a call. Peers with a pool may use 20 connections.
+- `drain`: 20,000 deliveries wait; a worker process with a no-op asynchronous subscriber takes them. The clock runs from
+  the first start to the last settle. Workers may take 100 at once where they can be told (buslog's `concurrency`,
+  PgQueuer's `batch_size`, Procrastinate's and BullMQ's `concurrency`, Celery's prefetch with its `solo` pool);
+  Dramatiq has its eight threads.
+- `latency_…`: from the call of emit to the subscriber's start, 10 a second at random moments, 100 of them a run.
+  *local*: the subscriber runs in the emitting process; `commit` is one commit of a message and a delivery.
+- `limit`: buslog's own tables with their indexes, bare statements with binary arrays; no checks, no fan-out, no
+  decoding. For `emit_64` a group commit in the client, for `drain` a claim and a settle loop on two connections, for
+  `latency_remote_…` LISTEN and a claim.
+- `pinned_horizon`: 3,000 deliveries a second for 60 s while a snapshot is held open; the p50 of a claim in the last
+  quarter ÷ in the first. A backlog at the end fails the run.
+- `drain_big_log`: `drain` with 10 million ended deliveries in the month being written ÷ `drain` on an empty log,
+  alternating. `worker_memory`: resident memory at the 1,000,000th delivery less that at the 100,000th.
+"""
+
+
+def figures(rows: Rows, works: Sequence[str]) -> list[tuple[str, ...]]:
+    """Cells of the table of figures, work by work: fastest peers as they come, buslog first."""
+    cells: list[tuple[str, ...]] = []
+    for work in works:
+        of_work = [row for row in rows if row["work"] == work]
+        ours = next((row["median"] for row in of_work if row["subject"] == SUBJECT), None)
+        for row in of_work:
+            if row["median"] is None:
+                cells.append((work, row["subject"], "absent", "", row.get("absent", ""), "0", ""))
+                continue
+            ratio = "" if not ours or row["subject"] == SUBJECT or not row["median"] else f"{ours / row['median']:.2f}"
+            cells.append(
+                (
+                    work,
+                    row["subject"],
+                    number(row["median"]),
+                    number(row["spread"]),
+                    row["unit"],
+                    str(row["runs"]),
+                    ratio,
+                )
+            )
+    return cells
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def of_terminal(rows: Rows, works: Sequence[str], *, judged: bool) -> str:
+    """What a run prints at its end; of a short one the ratios are told, and not judged."""
+    lines = [f"{'work':<20}{'subject':<15}{'median':>10}  {'spread':<12}{'unit':<14}{'runs':>4}{'buslog ÷ it':>13}"]
+    for work, subject, median, spread, unit, runs, ratio in figures(rows, works):
+        lines.append(f"{work:<20}{subject:<15}{median:>10}  {spread:<12}{unit:<14}{runs:>4}{ratio:>13}")
+    lines += ["", f"{'work':<20}{'ratio':<28}{'reached':>13}  {'to reach':<10}"]
+    for verdict in verdicts(rows, works):
+        work, what, reached, bound = verdict.cells
+        if verdict.met is not None:
+            lines.append(
+                f"{work:<20}{what:<28}{reached:>13}  {bound:<10}{MARK[verdict.met] if judged else ''}".rstrip()
+            )
+    return "\n".join(lines if judged else [*lines, "A short run judges no speed."])
+
+
+MARK = {True: "met", False: "not met", None: ""}
+
+
+def verdicts(rows: Rows, works: Sequence[str]) -> list[Verdict]:
+    return judge({(row["work"], row["subject"]): row["median"] for row in rows}, works)
+
+
+def of_docs(rows: Rows, works: Sequence[str], machine: Sequence[tuple[str, str]]) -> str:
+    """The page `docs/benchmarks.md`."""
+    measured = [work for work in works if any(row["work"] == work for row in rows)]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## The machine\n",
+            table(("what", "which"), machine),
+            "## Figures\n",
+            table(("work", "subject", "median", "spread", "unit", "runs", "buslog ÷ it"), figures(rows, measured)),
+            "## What was to be reached\n",
+            table(
+                ("work", "ratio", "reached", "to reach", ""),
+                [(*verdict.cells, MARK[verdict.met]) for verdict in verdicts(rows, measured)],
+            ),
+            RULES,
+        ]
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
