@@ -22,18 +22,24 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 ROOM_FOR_DATABASES = 4_000_000_000  # bytes
 VERSIONS = tuple(int(v) for v in os.environ.get("BUSLOG_TEST_PG", "16,18").split(","))
 
+TEST_SWITCHES = {"BUSLOG_TEST_PG"}
+CHAOS = bool(os.environ.get("CHAOS"))  # `make chaos`: faults and the model, which take their time
+
 collect_ignore = [] if SHARED.is_dir() else ["shared_data"]
+if not CHAOS:
+    collect_ignore += ["chaos", "store/test_model.py"]
 
 
 def pytest_report_header() -> str:
     found = "found" if SHARED.is_dir() else "absent: tests/shared_data is not collected"
-    return f"PostgreSQL: {', '.join(map(str, VERSIONS))}; ../shared/data: {found}"
+    chaos = "collected" if CHAOS else "not collected, `make chaos` runs it"
+    return f"PostgreSQL: {', '.join(map(str, VERSIONS))}; ../shared/data: {found}; chaos: {chaos}"
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the developer's own BUSLOG_… variables."""
-    for name in [name for name in os.environ if name.startswith("BUSLOG_") and name != "BUSLOG_TEST_PG"]:
+    for name in [name for name in os.environ if name.startswith("BUSLOG_") and name not in TEST_SWITCHES]:
         monkeypatch.delenv(name)
 
 
@@ -143,7 +149,7 @@ class BusByHand:
     ) -> None:
         (row,) = self.run(
             """SELECT buslog.register(%s, %s, %s::buslog.kind, 'async', 0, 0,
-                                      '{"max_attempts": 3}', %s::text::jsonb, %s, 'test')""",
+                                      '{"max_attempts": 3}', %s::text::json, %s, 'test')""",
             subscription, list(names), kind, schema, description,
         )  # fmt: skip
         self._subscriptions[row[0]] = subscription

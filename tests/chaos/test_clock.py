@@ -1,0 +1,65 @@
+"""Fault 12: workers whose clocks are a day ahead and a day behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .client import Client
+from .conftest import Judge
+from .fleet import LONG, Fleet, Process, wait_until
+from .ledger import read_runs
+
+DAY = 86_400
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path | None:
+    """The shim that shifts a process's clock; None without a compiler, then the application shifts Python's."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    built = tmp_path / "clock_shift.so"
+    source = Path(__file__).with_name("clock_shift.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(built), "-ldl"], check=True)
+    return built
+
+
+def start_shifted(fleet: Fleet, library: Path | None, seconds: int) -> Process:
+    """A worker that lives in another day."""
+    clock = fleet.folder / f"clock{seconds}"
+    if library is None:
+        worker = fleet.start(CHAOS_CLOCK=str(clock), CHAOS_SHIFT_PYTHON=str(seconds))
+    else:
+        worker = fleet.start(CHAOS_CLOCK=str(clock), LD_PRELOAD=str(library), CLOCK_SHIFT=str(seconds))
+    assert abs(float(clock.read_text()) - time.time() - seconds) < 60, "its clock was not shifted"
+    return worker
+
+
+def test_workers_a_day_ahead_and_a_day_behind_claim_nothing_early_and_nothing_twice(
+    fleet: Fleet, client: Client, judge: Judge, library: Path | None
+) -> None:
+    ahead = start_shifted(fleet, library, DAY)
+    start_shifted(fleet, library, -DAY)
+    said_at: dict[str, float] = {}
+    for number in range(200 if LONG else 10):
+        said_at[token := f"later-{number}"] = time.monotonic()
+        client.call(client.emit("work", {"seconds": 0.2}, token=token, after=1.5))
+    client.flow(20, seconds=0.1, raises=1)
+    time.sleep(60 if LONG else 2)
+    client.ebb()
+    fleet.drain()
+    judge.kept(reruns_at_most=0)
+    starts = [run for run in read_runs(fleet.runs_file) if run.what == "start"]
+    assert min(run.at - said_at[run.token] for run in starts if run.token in said_at) >= 1.5
+    assert len({run.pid for run in starts}) == 2, "both have worked"
+
+    client.say(5, seconds=1.0)
+    wait_until(lambda: fleet.running() == 5)
+    in_flight = fleet.kill(ahead)
+    fleet.drain()
+    judge.kept(reruns_at_most=in_flight)
