@@ -11,8 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from buslog.errors import Misconfigured
 
-DEFAULT_KEY_FIELD = "shipmentId"
-
 
 class Settings(BaseSettings):
     """Every setting of buslog. `docs/operating.md` lists them for people."""

@@ -64,9 +64,7 @@ def make_said(
         try:
             parse_payload(command, text)
         except PayloadRejected as error:
-            raise InvalidMessage(
-                field=error.field, rule=error.rule, was=error.was, mend="Correct that field."
-            ) from None
+            raise error.recast(InvalidMessage, mend="Correct that field.") from None
     cause = current_message.get()
     return Said(
         name=name,

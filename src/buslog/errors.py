@@ -20,7 +20,10 @@ SubscribersFailed           an ExceptionGroup: what the sync subscribers of one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
+
+ErrorT = TypeVar("ErrorT", bound="BuslogError")
 
 
 class BuslogError(Exception):
@@ -32,6 +35,16 @@ class BuslogError(Exception):
             part for part in (f"was {shorten(was)}" if was else "", f"limit {limit}" if limit else "") if part
         )
         super().__init__(f"{field}: {rule}{f' ({facts})' if facts else ''}.{f' {mend}' if mend else ''}")
+
+    def recast(self, kind: type[ErrorT], *, field: str | None = None, mend: str | None = None) -> ErrorT:
+        """The same refusal as another of our errors, where another room asked."""
+        return kind(
+            field=self.field if field is None else field,
+            rule=self.rule,
+            was=self.was,
+            limit=self.limit,
+            mend=self.mend if mend is None else mend,
+        )
 
 
 class InvalidMessage(BuslogError): ...

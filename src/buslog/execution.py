@@ -23,11 +23,11 @@ from pydantic_core import to_jsonable_python
 from buslog.errors import BuslogError
 from buslog.message import Kind, Message, State
 from buslog.payload import MAX_RESULT_BYTES
+from buslog.retry import LONGEST_DELAY
 from buslog.subscription import Subscription
 
 MAX_ERROR_LENGTH = 2_000
 MAX_TRACEBACK_LENGTH = 16_000
-MAX_DELAY = 30 * 86_400.0  # seconds that a subscriber may ask to wait for its retry
 
 current_message: ContextVar[Message[Any] | None] = ContextVar("buslog_current_message", default=None)
 
@@ -85,8 +85,8 @@ class Retry(Verdict):
     def __init__(self, reason: str = "asked to be retried", *, after: float | timedelta | None = None) -> None:
         super().__init__(reason)
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and not 0 <= seconds <= MAX_DELAY:
-            raise ValueError(f"after is 0 to {MAX_DELAY:.0f} seconds, not {seconds}")
+        if seconds is not None and not 0 <= seconds <= LONGEST_DELAY:
+            raise ValueError(f"after is 0 to {LONGEST_DELAY:.0f} seconds, not {seconds}")
         self.after = None if seconds is None else float(seconds)
 
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from buslog.errors import InvalidFilter, did_you_mean
 from buslog.message import State
+from buslog.payload import CONTROL, NAME_LENGTH
 
 T = TypeVar("T")
 
-MAX_VALUE = 200  # characters; names and keys are no longer
 MAX_NAMES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a message id cannot carry an earlier time
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -169,11 +169,11 @@ def _unique(values: Iterable[T]) -> tuple[T, ...]:
 def _check_text(field: str, value: str | None) -> None:
     if value is None:
         return
-    if not value or len(value) > MAX_VALUE:
-        raise _invalid(field, f"has 1 to {MAX_VALUE} characters", f"{len(value)} characters", f"{MAX_VALUE} characters")
-    if any(
-        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in value
-    ):
+    if not value or len(value) > NAME_LENGTH:
+        raise _invalid(
+            field, f"has 1 to {NAME_LENGTH} characters", f"{len(value)} characters", f"{NAME_LENGTH} characters"
+        )
+    if CONTROL.search(value):
         raise _invalid(field, "is printable text", "text with control characters")
 
 
@@ -190,7 +190,7 @@ def _parse_time(field: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text[:MAX_VALUE].strip())
+        moment = datetime.fromisoformat(text[:NAME_LENGTH].strip())
         # A plus sign in a URL that was typed by hand arrives as a blank: it is not guessed at.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -91,9 +91,7 @@ def import_history(
             _refuse_unfit_keys(connection)
             return _store(connection, actor, origin, progress)
     except InvalidMessage as error:  # what only PostgreSQL minded; the line's number is lost
-        raise InvalidImport(
-            field="a line", rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
-        ) from None
+        raise error.recast(InvalidImport, field="a line") from None
 
 
 def read_lines(file: IO[bytes]) -> Iterable[bytes]:
@@ -158,10 +156,8 @@ def read_line(number: int, raw: bytes, latest: datetime) -> Line | None:
         text = _decoded(raw, first=number == 1)
         return _checked(number, text, latest) if text else None
     except BuslogError as error:
-        raise InvalidImport(
-            field=f"line {number}, {error.field}" if error.field else f"line {number}",
-            rule=error.rule, was=error.was, limit=error.limit, mend=error.mend,
-        ) from None  # fmt: skip
+        field = f"line {number}, {error.field}" if error.field else f"line {number}"
+        raise error.recast(InvalidImport, field=field) from None
 
 
 def _decoded(raw: bytes, *, first: bool) -> str:

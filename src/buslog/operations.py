@@ -81,14 +81,16 @@ class Operations:
             subscription, schema = self._command(connection, name)
             check_schema(payload, schema)
             message_id = self._emit(connection, name, payload, key)
-            self._audit(connection, "run", DeliveryRef(message_id, subscription), reason, {"name": name})
+            self._audit(
+                connection, "run", {"name": name}, message_id=message_id, subscription=subscription, reason=reason
+            )
             return message_id
 
     def emit(self, name: str, payload: Mapping[str, Any], *, key: str | None = None) -> UUID:
         """Emit a message by hand; returns its id. Raises `InvalidMessage`."""
         with self._transaction() as connection:
             message_id = self._emit(connection, name, payload, key)
-            self._audit(connection, "emit", DeliveryRef(message_id, ""), "", {"name": name})
+            self._audit(connection, "emit", {"name": name}, message_id=message_id)
             return message_id
 
     # ── one transaction: look, move, audit ──────────────────────────────────────
@@ -113,12 +115,12 @@ class Operations:
                         field="delivery", rule="exists", was=f"{ref.message_id} × {ref.subscription}",
                         mend="Look for the message in the Log.",
                     )  # fmt: skip
-            names = {number: ref for ref, (number, _) in known.items()}
+            names = {number: ref.subscription for ref, (number, _) in known.items()}
             moved = connection.execute(
                 db.query(verb),
                 ([ref.message_id for ref in deliveries], [known[ref][0] for ref in deliveries]),
             ).fetchall()
-            done = [DeliveryRef(row[0], names[row[1]].subscription) for row in moved]
+            done = [DeliveryRef(row[0], names[row[1]]) for row in moved]
             if not done:
                 states = sorted({state for _, state in known.values()})
                 raise OperationRefused(
@@ -126,7 +128,10 @@ class Operations:
                     mend="Reload: it may have moved on since you looked.",
                 )  # fmt: skip
             for ref in done:
-                self._audit(connection, verb.replace("_", " "), ref, reason, {"from": known[ref][1]})
+                self._audit(
+                    connection, verb.replace("_", " "), {"from": known[ref][1]}, message_id=ref.message_id,
+                    subscription=ref.subscription, reason=reason,
+                )  # fmt: skip
             return done
 
     def _hold(self, subscription: str, *, paused: bool, reason: str) -> bool:
@@ -139,10 +144,7 @@ class Operations:
             values = {"subscription": subscription, "paused": paused}
             if connection.execute(db.query("pause"), values).fetchone() is None:
                 return False
-            connection.execute(
-                db.query("audit"),
-                (self._actor.name, "pause" if paused else "resume", None, subscription, reason or None, "{}"),
-            )
+            self._audit(connection, "pause" if paused else "resume", {}, subscription=subscription, reason=reason)
             return True
 
     def _command(self, connection: db.Connection, name: str) -> tuple[str, dict[str, Any] | None]:
@@ -156,12 +158,11 @@ class Operations:
         return commands[name]
 
     def _audit(
-        self, connection: db.Connection, verb: str, ref: DeliveryRef, reason: str, outcome: dict[str, Any]
-    ) -> None:
-        connection.execute(
-            db.query("audit"),
-            (self._actor.name, verb, ref.message_id, ref.subscription or None, reason or None, json.dumps(outcome)),
-        )
+        self, connection: db.Connection, verb: str, outcome: Mapping[str, Any], *, message_id: UUID | None = None,
+        subscription: str | None = None, reason: str = "",
+    ) -> None:  # fmt: skip
+        values = (self._actor.name, verb, message_id, subscription, reason or None, json.dumps(outcome))
+        connection.execute(db.query("audit"), values)
 
     @contextmanager
     def _transaction(self) -> Iterator[db.Connection]:
@@ -169,14 +170,20 @@ class Operations:
             yield connection
 
 
-def check_schema(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
-    """Raises `InvalidMessage` naming the first field of a payload that breaks a JSON Schema (2020-12)."""
-    if schema is None:
-        return
+def schema_errors(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:
+    """What breaks a JSON Schema (2020-12) in a payload."""
     import jsonschema  # noqa: PLC0415  (slow to import; only a command run by hand needs it)
 
-    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(payload))
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).iter_errors(payload)
+
+
+def check_schema(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+    """Raises `InvalidMessage` naming the first field of a payload that breaks a JSON Schema."""
+    if schema is None:
+        return
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+    error = best_match(schema_errors(payload, schema))
     if error is not None:
         where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
         raise InvalidMessage(

@@ -16,7 +16,7 @@ MAX_DEPTH = 64
 MAX_DIGITS = 4_000
 MAX_RESULT_BYTES = 64_000
 NAME_LENGTH = 200
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))  # once: making one takes longer
 MAX_DELAY = 10 * 365.25 * 86_400  # seconds
 
@@ -53,7 +53,7 @@ def check_name(name: object) -> str:
             field="name", rule=f"has 1 to {NAME_LENGTH} characters", was=f"{len(name)} characters",
             limit=f"{NAME_LENGTH} characters", mend="Choose a shorter name that is not empty.",
         )  # fmt: skip
-    if _CONTROL.search(name):
+    if CONTROL.search(name):
         raise InvalidMessage(
             field="name", rule="is printable text", was="a name with control characters",
             mend="Remove the control characters.",
@@ -65,7 +65,7 @@ def check_key(key: object, field: str = "key") -> str:
     """Raises `InvalidMessage` unless a given key is 1 to 200 printable characters."""
     if not isinstance(key, str):
         raise InvalidMessage(field=field, rule="is text", was=type(key).__name__, mend="Give the key as text.")
-    if not key or len(key) > NAME_LENGTH or _CONTROL.search(key):
+    if not key or len(key) > NAME_LENGTH or CONTROL.search(key):
         raise InvalidMessage(
             field=field, rule=f"has 1 to {NAME_LENGTH} printable characters", was=f"{len(key)} characters",
             limit=f"{NAME_LENGTH} characters", mend="Give a shorter key, or none.",

@@ -9,6 +9,8 @@ from typing import Any
 
 from buslog.errors import InvalidSubscription
 
+LONGEST_DELAY = 30 * 86_400.0  # seconds between two attempts
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -26,7 +28,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         limits = {
-            "max_attempts": (1, 1000), "first_delay": (0, 86_400), "factor": (1, 100), "max_delay": (0, 2_592_000),
+            "max_attempts": (1, 1000), "first_delay": (0, 86_400), "factor": (1, 100), "max_delay": (0, LONGEST_DELAY),
             "jitter": (0, 1),
         }  # fmt: skip
         for field, (low, high) in limits.items():

@@ -127,9 +127,7 @@ class Store:
                 ),
             )  # fmt: skip
         except InvalidMessage as error:
-            raise InvalidSubscription(
-                field=error.field, rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
-            ) from None
+            raise error.recast(InvalidSubscription) from None
         number: int = rows[0][0]
         return number
 

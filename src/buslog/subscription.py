@@ -160,9 +160,7 @@ def checked_names(names: str | Sequence[str]) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(check_name(name) for name in given))
     except InvalidMessage as error:
-        raise InvalidSubscription(
-            field=error.field, rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
-        ) from None
+        raise error.recast(InvalidSubscription) from None
 
 
 def checked_id(subscription: str) -> str:
@@ -170,9 +168,7 @@ def checked_id(subscription: str) -> str:
     try:
         return check_name(subscription)
     except InvalidMessage as error:
-        raise InvalidSubscription(
-            field="id", rule=error.rule, was=error.was, limit=error.limit, mend="Give an id of your own: id=…"
-        ) from None
+        raise error.recast(InvalidSubscription, field="id", mend="Give an id of your own: id=…") from None
 
 
 def default_id(subscriber: Subscriber) -> str:

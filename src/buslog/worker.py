@@ -16,11 +16,12 @@ from uuid import UUID
 from buslog import db
 from buslog.config import Settings
 from buslog.errors import BuslogError, InvalidMessage
-from buslog.execution import MAX_DELAY, RELEASED, Claimed, Outcome, execute, runs_in_thread, unjudged
+from buslog.execution import RELEASED, Claimed, Outcome, execute, runs_in_thread, unjudged
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import Gate, end_all, surviving, wait_for
 from buslog.message import Mode
 from buslog.rescue import Rescue
+from buslog.retry import LONGEST_DELAY
 from buslog.store import NOBODY, Lease, Settlement, Store
 from buslog.subscription import Subscription
 
@@ -102,7 +103,7 @@ class Worker:
                 self._give_back(places)
 
     def adopt(self, claims: Sequence[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
-        """Start deliveries born leased to this worker. Returns the outcomes of the sync ones, by subscription."""
+        """Start deliveries leased to this worker. Returns the outcomes of the sync ones, by subscription."""
         sync: dict[int, asyncio.Future[Outcome]] = {}
         for claimed in claims:
             subscription = self._hosted.get(claimed.subscription_id)
@@ -353,6 +354,6 @@ def _bare(settlement: Settlement) -> Settlement:
     """The same outcome without what could not be stored."""
     outcome = settlement.outcome
     told = None if outcome.error_type is None else "its text could not be stored"
-    delay = None if outcome.delay is None else min(outcome.delay, MAX_DELAY)
+    delay = None if outcome.delay is None else min(outcome.delay, LONGEST_DELAY)
     bare = Outcome(outcome.state, delay=delay, error_type=outcome.error_type and "Error", error=told)
     return Settlement(settlement.message_id, settlement.subscription_id, settlement.fence, bare)

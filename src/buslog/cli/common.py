@@ -71,9 +71,7 @@ def as_configuration() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        raise Misconfigured(
-            field=error.field, rule=error.rule, was=error.was, limit=error.limit, mend=error.mend
-        ) from None
+        raise error.recast(Misconfigured) from None
 
 
 def read_payload(given: str) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 
+from buslog.operations import schema_errors
+
 _DEEPEST = 1  # objects in objects; what lies deeper is typed as JSON
 
 
@@ -91,9 +93,8 @@ def faults(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict
     """What breaks the schema, by field name; "" is the payload as a whole."""
     if schema is None:
         return {}
-    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
     found: dict[str, str] = {}
-    for error in validator.iter_errors(payload):
+    for error in schema_errors(payload, schema):
         path = [str(part) for part in error.absolute_path if not isinstance(part, int)]
         if error.validator == "required":
             missing = next((name for name in error.validator_value if name not in error.instance), "")
@@ -109,7 +110,7 @@ def faults(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict
 
 def _fields(root: Mapping[str, Any], schema: Mapping[str, Any], path: tuple[str, ...], depth: int) -> tuple[Field, ...]:
     required = set(schema.get("required", ()))
-    # PostgreSQL's jsonb forgets the order in which a schema was written: what is required comes first.
+    # What is required comes first.
     properties = sorted(schema.get("properties", {}).items(), key=lambda item: item[0] not in required)
     return tuple(
         _field(root, (*path, name), given, is_required=name in required, depth=depth) for name, given in properties
