@@ -4,6 +4,7 @@ from buslog.bus import Bus
 from buslog.emission import Emission
 from buslog.errors import BuslogError, StillPending, SubscribersFailed
 from buslog.execution import Cancel, Fail, Retry, TimedOut
+from buslog.flow import Outage, Rate
 from buslog.message import Emitted, Kind, Message, Mode, State
 from buslog.retry import RetryPolicy
 
@@ -17,6 +18,8 @@ __all__ = [
     "Kind",
     "Message",
     "Mode",
+    "Outage",
+    "Rate",
     "Retry",
     "RetryPolicy",
     "State",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 from buslog import db
@@ -17,16 +17,14 @@ from buslog.emission import Emission, SubscriberFailed, make_said
 from buslog.errors import BusNotStarted, DatabaseUnavailable, StillPending, SubscribersFailed
 from buslog.message import Emitted, Kind, Message, State
 from buslog.outbox import Outbox, Receipt
-from buslog.retry import RetryPolicy
 from buslog.store import Said, Store
-from buslog.subscription import Registry, Subscriber, Subscription, make_subscription
+from buslog.subscription import CommandOptions, Options, Registry, Subscriber, Subscription, make_subscription
 from buslog.within import Executes, ExecutesAsync, emit_async, emit_sync, is_async
 from buslog.worker import Worker
 
 log = logging.getLogger("buslog")
 
 SubscriberT = TypeVar("SubscriberT", bound=Callable[[Message[Any]], Any])
-Errors = type[BaseException] | Sequence[type[BaseException]]
 
 
 class Bus:
@@ -52,44 +50,24 @@ class Bus:
 
     @overload
     def on(
-        self, names: str | Sequence[str], subscriber: Subscriber, *, mode: str = ..., id: str | None = ...,
-        order: int = ..., retry: RetryPolicy | None = ..., fail_on: Errors = ..., timeout: float | None = ...,
-        payload: Any = ...,
-    ) -> Callable[[], None]: ...  # fmt: skip
+        self, names: str | Sequence[str], subscriber: Subscriber, **options: Unpack[Options]
+    ) -> Callable[[], None]: ...
 
     @overload
-    def on(
-        self, names: str | Sequence[str], *, mode: str = ..., id: str | None = ..., order: int = ...,
-        retry: RetryPolicy | None = ..., fail_on: Errors = ..., timeout: float | None = ..., payload: Any = ...,
-    ) -> Callable[[SubscriberT], SubscriberT]: ...  # fmt: skip
+    def on(self, names: str | Sequence[str], **options: Unpack[Options]) -> Callable[[SubscriberT], SubscriberT]: ...
 
     def on(
-        self,
-        names: str | Sequence[str],
-        subscriber: Subscriber | None = None,
-        *,
-        mode: str = "async",
-        id: str | None = None,  # noqa: A002  (the word users know)
-        order: int = 0,
-        retry: RetryPolicy | None = None,
-        fail_on: Errors = (),
-        timeout: float | None = 60.0,
-        payload: Any = None,
+        self, names: str | Sequence[str], subscriber: Subscriber | None = None, **options: Unpack[Options]
     ) -> Callable[[], None] | Callable[[SubscriberT], SubscriberT]:
         """React to events. As a decorator returns the function; called with a subscriber returns its `off`.
 
-        mode: `async` (the publisher does not wait), `sync` (it waits for this one), `serial` (one after the other,
-        by `order`, then by registration). payload: a pydantic model, dataclass or TypedDict to parse it into.
-        retry: when to try again after an error; fail_on: exceptions not worth it.
-        timeout: seconds a coroutine may take.
-        Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
+        names: one or several; a `*` stands for any characters, so `"*"` is every event, and such a subscriber starts
+        after those that name theirs. Commands are not events: no pattern reaches them.
+        options: see `Options`. Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
         """
 
         def subscribe(function: Subscriber) -> Callable[[], None]:
-            new = make_subscription(
-                names, function, id=id, kind=Kind.EVENT, mode=mode, order=order, retry=retry, fail_on=fail_on,
-                timeout=timeout, payload=payload,
-            )  # fmt: skip
+            new = make_subscription(names, function, Kind.EVENT, **options)
             self._add(new)
             return lambda: self.off(new.names, function)
 
@@ -97,38 +75,12 @@ class Bus:
             return subscribe(subscriber)
         return _decorator(subscribe)
 
-    def command(
-        self,
-        name: str,
-        *,
-        payload: Any = None,
-        id: str | None = None,  # noqa: A002
-        retry: RetryPolicy | None = None,
-        fail_on: Errors = (),
-        timeout: float | None = 60.0,
-    ) -> Callable[[SubscriberT], SubscriberT]:
+    def command(self, name: str, **options: Unpack[CommandOptions]) -> Callable[[SubscriberT], SubscriberT]:
         """Carry out a command: it has exactly one subscriber, and a form on the dashboard made from `payload`.
 
-        Raises `InvalidSubscription`.
+        options: see `CommandOptions`. Raises `InvalidSubscription`.
         """
-
-        def subscribe(function: Subscriber) -> None:
-            self._add(
-                make_subscription(
-                    name,
-                    function,
-                    id=id,
-                    kind=Kind.COMMAND,
-                    mode="async",
-                    order=0,
-                    retry=retry,
-                    fail_on=fail_on,
-                    timeout=timeout,
-                    payload=payload,
-                )
-            )
-
-        return _decorator(subscribe)
+        return _decorator(lambda function: self._add(make_subscription(name, function, Kind.COMMAND, **options)))
 
     def off(self, names: str | Sequence[str], subscriber: Subscriber) -> None:
         """Take a subscriber off the bus, for every process: messages emitted from now on do not reach it, and this

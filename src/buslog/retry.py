@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from buslog.errors import InvalidSubscription
+from buslog.flow import check_range
 
 LONGEST_DELAY = 30 * 86_400.0  # seconds between two attempts
 
@@ -32,12 +32,7 @@ class RetryPolicy:
             "jitter": (0, 1),
         }  # fmt: skip
         for field, (low, high) in limits.items():
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise InvalidSubscription(
-                    field=f"retry.{field}", rule="is in its range", was=str(value), limit=f"{low} to {high}",
-                    mend="Give a value in that range.",
-                )  # fmt: skip
+            check_range(f"retry.{field}", getattr(self, field), low, high)
 
     def delay_after(self, attempt: int, chance: random.Random | None = None) -> float | None:
         """Seconds until the next attempt after attempt number `attempt` raised; None: give up."""

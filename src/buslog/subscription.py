@@ -4,29 +4,67 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from pydantic import TypeAdapter
 
 from buslog.errors import InvalidMessage, InvalidSubscription
+from buslog.flow import Outage, Rate, check_range
 from buslog.message import Kind, Message, Mode
 from buslog.payload import check_name
 from buslog.retry import RetryPolicy
 
 Subscriber = Callable[[Message[Any]], Any]
+OnFailure = Literal["block", "skip"]
+ANYTHING = "*"  # in a name: any characters, none included
 MAX_TIMEOUT = 86_400.0
+
+
+class CommandOptions(TypedDict, total=False):
+    """What `Bus.command` takes beside the name."""
+
+    payload: Any
+    """A pydantic model, dataclass or TypedDict that the payload is parsed into; its schema travels with it."""
+    id: str
+    """Names the subscription; `module:qualname` by default. It outlives the process."""
+    retry: RetryPolicy
+    """When to try again after an error."""
+    retry_by_error: Mapping[type[BaseException], RetryPolicy]
+    """Another policy for certain errors; the nearest class of an error decides."""
+    fail_on: type[BaseException] | Sequence[type[BaseException]]
+    """Errors that are not worth retrying."""
+    timeout: float | None
+    """Seconds that a coroutine may take; 60 by default, None for no limit."""
+    concurrency: int | None
+    """How many of its deliveries may run at once, over all workers together; None: as many as there are places."""
+    rate: Rate | None
+    """How many of its attempts may start in a time, over all workers together."""
+    priority: int
+    """Whose deliveries a worker takes first when it has few places: the higher, -100 to 100."""
+    outage: Outage | None
+    """When to believe that what it calls is down: see `Outage`."""
+
+
+class Options(CommandOptions, total=False):
+    """What `Bus.on` takes beside the names."""
+
+    mode: Literal["async", "sync", "serial"]
+    """`async`: the publisher does not wait. `sync`: it does. `serial`: one after the other."""
+    order: int
+    """Place among the serial subscribers of a message; then by registration."""
+    ordered_by_key: bool
+    """One delivery at a time for each key, in the order in which the messages became visible."""
+    on_failure: OnFailure
+    """What the rest of a serial chain, or of a key, does once a delivery has failed for good: wait (`block`), or go
+    on without it (`skip`)."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscriber's registered record. `id` is `module:qualname` unless given; it outlives the process.
-
-    fail_on: exceptions that are not worth retrying. timeout: seconds a coroutine subscriber may take (None: no
-    limit); a plain function runs in a thread, which nothing can stop.
-    """
+    """A subscriber's registered record. What the options mean: `Options`."""
 
     id: str
     names: tuple[str, ...]
@@ -36,8 +74,15 @@ class Subscription:
     order: int = 0
     position: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_by_error: Mapping[type[BaseException], RetryPolicy] = field(default_factory=dict)
     fail_on: tuple[type[BaseException], ...] = ()
     timeout: float | None = 60.0
+    concurrency: int | None = None
+    rate: Rate | None = None
+    priority: int = 0
+    outage: Outage | None = None
+    ordered_by_key: bool = False
+    on_failure: OnFailure = "block"
     payload_type: TypeAdapter[Any] | None = None
 
     @property
@@ -114,42 +159,61 @@ class Registry:
 
 
 def make_subscription(
-    names: str | Sequence[str],
-    subscriber: Subscriber,
-    *,
-    id: str | None,  # noqa: A002  (the word users know)
-    kind: Kind,
-    mode: str,
-    order: int,
-    retry: RetryPolicy | None,
-    fail_on: type[BaseException] | Sequence[type[BaseException]] = (),
-    timeout: float | None = 60.0,
-    payload: Any,
+    names: str | Sequence[str], subscriber: Subscriber, kind: Kind, **options: Unpack[Options]
 ) -> Subscription:
     """A checked subscription. Raises `InvalidSubscription`, or TypeError for what cannot be called."""
     if not callable(subscriber):
         raise TypeError(f"a subscriber is a function, not {type(subscriber).__name__}")
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"unknown option {min(unknown)!r}")
+    given: dict[str, Any] = dict(options)
+    fail_on = given.pop("fail_on", ())
+    payload = given.pop("payload", None)
+    new = Subscription(
+        id=checked_id(given.pop("id", None) or default_id(subscriber)),
+        names=checked_names(names),
+        subscriber=subscriber,
+        kind=kind,
+        mode=_checked_mode(given.pop("mode", "async")),
+        fail_on=(fail_on,) if isinstance(fail_on, type) else tuple(fail_on),
+        payload_type=TypeAdapter(payload) if payload is not None else None,
+        **{name: value for name, value in given.items() if not (name == "retry" and value is None)},
+    )
+    _check_limits(new)
+    return new
+
+
+def _checked_mode(mode: str) -> Mode:
     if mode not in set(Mode):
         raise InvalidSubscription(
             field="mode", rule="is one of async, sync, serial", was=str(mode), mend="Choose one of the three."
         )
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
+    return Mode(mode)
+
+
+def _check_limits(new: Subscription) -> None:
+    if new.timeout is not None and not 0 < new.timeout <= MAX_TIMEOUT:
         raise InvalidSubscription(
-            field="timeout", rule="is in its range", was=str(timeout), limit=f"over 0 to {MAX_TIMEOUT} seconds",
+            field="timeout", rule="is in its range", was=str(new.timeout), limit=f"over 0 to {MAX_TIMEOUT} seconds",
             mend="Give seconds, or None for no limit.",
         )  # fmt: skip
-    return Subscription(
-        id=checked_id(id if id is not None else default_id(subscriber)),
-        names=checked_names(names),
-        subscriber=subscriber,
-        kind=kind,
-        mode=Mode(mode),
-        order=order,
-        retry=retry or RetryPolicy(),
-        fail_on=(fail_on,) if isinstance(fail_on, type) else tuple(fail_on),
-        timeout=timeout,
-        payload_type=TypeAdapter(payload) if payload is not None else None,
-    )
+    check_range("priority", new.priority, -100, 100)
+    if new.concurrency is not None:
+        check_range("concurrency", new.concurrency, 1, 100_000)
+    if new.on_failure not in get_args(OnFailure):
+        raise InvalidSubscription(
+            field="on_failure", rule="is block or skip", was=str(new.on_failure), mend="Choose one of the two."
+        )
+    if new.ordered_by_key and new.mode is not Mode.ASYNC:
+        raise InvalidSubscription(
+            field="ordered_by_key", rule="goes with mode async", was=f"mode {new.mode}",
+            mend="A publisher cannot wait for its turn in a key, nor a chain: leave one of the two away.",
+        )  # fmt: skip
+    patterns = [name for name in new.names if ANYTHING in name]
+    if patterns and new.kind is Kind.COMMAND:
+        raise InvalidSubscription(
+            field="name", rule="names one command", was=patterns[0], mend="Write the command's name without *."
+        )
 
 
 def checked_names(names: str | Sequence[str]) -> tuple[str, ...]:

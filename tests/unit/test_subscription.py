@@ -81,7 +81,7 @@ def test_a_subscriber_that_cannot_be_called_is_a_type_error() -> None:
 
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(InvalidSubscription, match="mode"):
-        Bus().on("departed", one, mode="parallel")
+        Bus().on("departed", one, mode="parallel")  # type: ignore[call-overload]
 
 
 def test_off_takes_one_name_or_all_and_is_safe_to_call_twice() -> None:
