@@ -148,8 +148,8 @@ class BusByHand:
         self, subscription: str, *names: str, kind: str = "event", schema: str | None = None, description: str = ""
     ) -> None:
         (row,) = self.run(
-            """SELECT buslog.register(%s, %s, %s::buslog.kind, 'async', 0, 0,
-                                      '{"max_attempts": 3}', %s::text::json, %s, 'test')""",
+            """SELECT buslog.register(%s, %s, %s::buslog.kind, '{"policy": {"max_attempts": 3}}', %s::text::json, %s,
+                                      'test')""",
             subscription, list(names), kind, schema, description,
         )  # fmt: skip
         self._subscriptions[row[0]] = subscription
@@ -168,7 +168,7 @@ class BusByHand:
         outcomes: state by subscription, `succeeded` where none is given.
         """
         claimed = self.run(
-            "SELECT message_id, subscription_id, ready_seq FROM buslog.claim(%s, %s, 1000)",
+            "SELECT message_id, subscription_id, ready_seq FROM buslog.claim(%s, %s, NULL, 1000)",
             self.start_worker(), list(self._subscriptions),
         )  # fmt: skip
         for message_id, subscription, fence in claimed:
@@ -179,7 +179,7 @@ class BusByHand:
                 """SELECT buslog.settle(
                        ARRAY[%s::uuid], ARRAY[%s::int], ARRAY[%s::bigint], ARRAY[%s::text], ARRAY[60::float8],
                        ARRAY[%s::text::jsonb], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::text],
-                       'host:1', 'test')""",
+                       NULL, 'host:1', 'test', false)""",
                 message_id, subscription, fence, state, *(went_well if state == "succeeded" else raised),
             )  # fmt: skip
         return len(claimed)

@@ -35,7 +35,8 @@ current_message: ContextVar[Message[Any] | None] = ContextVar("buslog_current_me
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery leased to this process, with its message. `payload` is JSON text: it is decoded on its own, so that
-    one that will not decode fails alone. `fence` is asked for at settle.
+    one that will not decode fails alone. `fence` is asked for at settle. `charged`: attempts that count, this one
+    included.
     """
 
     message_id: UUID
@@ -43,6 +44,7 @@ class Claimed:
     fence: int
     generation: int
     attempt: int
+    charged: int
     repeats: int
     kind: str
     name: str
@@ -51,11 +53,14 @@ class Claimed:
     emitted_at: datetime
     correlation_id: UUID
     causation_id: UUID | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt, ready to be settled. `exception` stays in the process, for a sync publisher."""
+    """What became of one attempt, ready to be settled. `outage`: its error means that the other side is down.
+    `exception` stays in the process, for a sync publisher.
+    """
 
     state: State
     result: str | None = None
@@ -64,6 +69,7 @@ class Outcome:
     error: str | None = None
     frame: str | None = None
     traceback: str | None = None
+    outage: bool = False
     exception: Exception | None = None
 
 
@@ -116,11 +122,11 @@ async def execute(claimed: Claimed, subscription: Subscription, threads: Executo
     except asyncio.CancelledError as error:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
-        return _judge(error, claimed.attempt, subscription)
+        return _judge(error, claimed.charged, subscription)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        return _judge(error, claimed.attempt, subscription)
+        return _judge(error, claimed.charged, subscription)
 
 
 def _message(claimed: Claimed, subscription: Subscription) -> Message[Any]:
@@ -211,12 +217,13 @@ def _result(returned: Any) -> str | None:
     return text
 
 
-def _judge(error: BaseException, attempt: int, subscription: Subscription) -> Outcome:
+def _judge(error: BaseException, charged: int, subscription: Subscription) -> Outcome:
     """Retry, failed or cancelled: the error itself may say, else the policy decides."""
-    state, delay = _verdict(error, attempt, subscription)
+    state, delay = _verdict(error, charged, subscription)
     return Outcome(
         state,
         delay=delay,
+        outage=_means_outage(error, subscription),
         error_type=type(error).__qualname__,
         error=storable(str(error) or repr(error), MAX_ERROR_LENGTH),
         frame=_own_frame(error.__traceback__),
@@ -225,20 +232,25 @@ def _judge(error: BaseException, attempt: int, subscription: Subscription) -> Ou
     )
 
 
-def _verdict(error: BaseException, attempt: int, subscription: Subscription) -> tuple[State, float | None]:
+def _verdict(error: BaseException, charged: int, subscription: Subscription) -> tuple[State, float | None]:
     if isinstance(error, Cancel):
         return State.CANCELLED, None
     hopeless = (Fail, PayloadRejected, *subscription.fail_on)
-    delay = None if isinstance(error, hopeless) else subscription.retry.delay_after(attempt)
+    delay = None if isinstance(error, hopeless) else subscription.policy_for(error).delay_after(charged)
     if delay is None:
         return State.FAILED, None
     asked = error.after if isinstance(error, Retry) else None
     return State.RETRYING, delay if asked is None else asked
 
 
-def unjudged(error: Exception, attempt: int, subscription: Subscription) -> Outcome:
+def _means_outage(error: BaseException, subscription: Subscription) -> bool:
+    outage = subscription.outage
+    return outage is not None and isinstance(error, outage.errors) and not isinstance(error, subscription.fail_on)
+
+
+def unjudged(error: Exception, charged: int, subscription: Subscription) -> Outcome:
     """The outcome of an attempt whose own error cannot be read, such as one whose `str` raises."""
-    delay = subscription.retry.delay_after(attempt)
+    delay = subscription.retry.delay_after(charged)
     return Outcome(
         State.FAILED if delay is None else State.RETRYING,
         delay=delay,

@@ -51,13 +51,13 @@ class Rescue:
             for worker in {orphan.worker for orphan in orphans}:
                 lost = [_lost(orphan) for orphan in orphans if orphan.worker == worker]
                 log.warning("rescuing %d deliveries of %s", len(lost), worker)
-                await self._store.settle(lost, worker, "")
+                await self._store.settle(lost, worker, "", lost=True)
             self._rescued()
         await self._store.forget_retired()
 
 
 def _lost(orphan: Orphan) -> Settlement:
-    delay = orphan.retry.delay_after(orphan.attempt)
+    delay = orphan.retry.delay_after(orphan.charged)
     outcome = Outcome(
         State.FAILED if delay is None else State.RETRYING,
         delay=delay,

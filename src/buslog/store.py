@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from buslog import db
@@ -19,6 +19,8 @@ from buslog.subscription import Subscription
 
 POOL_SIZE = 5  # emit, claim, settle, rescue, and one to spare
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -29,6 +31,7 @@ class Said:
     key: str | None = None
     correlation_id: UUID | None = None
     causation_id: UUID | None = None
+    traceparent: str | None = None  # W3C trace context
     delay: float | None = None  # seconds, by the database's clock
     due_at: datetime | None = None
     dedupe_key: str | None = None
@@ -48,17 +51,17 @@ class Stored:
     emitted_at: datetime
     correlation_id: UUID
     routed: int
-    leased: list[int]
-    fences: list[int]
-    awaited: list[int]
+    leased: Sequence[int]
+    fences: Sequence[int]
+    awaited: Sequence[int]
     duplicate: bool
 
     def claims(self, said: Said) -> list[Claimed]:
         """The deliveries born leased, as if they had been claimed."""
         return [
             Claimed(
-                self.message_id, subscription, fence, 1, 1, 0, self.kind, said.name, self.key, said.payload,
-                self.emitted_at, self.correlation_id, said.causation_id,
+                self.message_id, subscription, fence, 1, 1, 1, 0, self.kind, said.name, self.key, said.payload,
+                self.emitted_at, self.correlation_id, said.causation_id, said.traceparent,
             )
             for subscription, fence in zip(self.leased, self.fences, strict=True)
         ]  # fmt: skip
@@ -80,7 +83,7 @@ class Orphan:
     message_id: UUID
     subscription_id: int
     fence: int
-    attempt: int
+    charged: int
     retry: RetryPolicy
     worker: str
 
@@ -121,9 +124,9 @@ class Store:
             rows = await self._rows(
                 "register",
                 (
-                    subscription.id, list(subscription.names), subscription.kind.value, subscription.mode.value,
-                    subscription.order, subscription.position, json.dumps(subscription.retry.as_json()),
-                    json.dumps(schema) if schema else None, subscription.description, code_version,
+                    subscription.id, list(subscription.names), subscription.kind.value,
+                    json.dumps(subscription.as_columns()), json.dumps(schema) if schema else None,
+                    subscription.description, code_version,
                 ),
             )  # fmt: skip
         except InvalidMessage as error:
@@ -158,37 +161,53 @@ class Store:
         rows = await self._rows(
             "emit_many",
             (
-                [m.name for m in said], [m.payload for m in said], [m.key for m in said],
-                [m.correlation_id for m in said], [m.causation_id for m in said],
-                [m.delay for m in said], [m.due_at for m in said],
-                [m.dedupe_key for m in said], [m.dedupe_window for m in said],
+                [m.name for m in said], [m.payload for m in said], _column([m.key for m in said]),
+                _column([m.correlation_id for m in said]), _column([m.causation_id for m in said]),
+                _column([m.traceparent for m in said]), _column([m.delay for m in said]),
+                _column([m.due_at for m in said]), _column([m.dedupe_key for m in said]),
+                _column([m.dedupe_window for m in said]),
                 lease.worker, lease.hosts, lease.places,
             ),
             committing=True,
         )  # fmt: skip
-        return [Stored(*row) for row in rows]
+        return [
+            Stored(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or (), row[7] or (), row[8] or (), row[9])
+            for row in rows
+        ]
 
-    async def claim(self, worker: int, subscriptions: Sequence[int], places: int) -> list[Claimed]:
-        """Take up to `places` ready deliveries; each attempt is counted here."""
-        rows = await self._rows("claim", (worker, list(subscriptions), places))
-        return [Claimed(*row) for row in rows]
+    async def claim(
+        self, worker: int, subscriptions: Sequence[int], places: int, floors: Sequence[int] | None = None
+    ) -> list[Claimed]:
+        """Take up to `places` ready deliveries, of the subscriptions in their order; each attempt is counted here.
+
+        floors: by subscription, a fence up to which nothing is looked at.
+        """
+        values = (worker, list(subscriptions), None if floors is None else list(floors), places)
+        return [Claimed(*row) for row in await self._rows("claim", values)]
+
+    async def claim_alone(self, worker: int, subscriptions: Sequence[int]) -> Claimed | None:
+        """Take one delivery that is to run with no neighbours."""
+        rows = await self._rows("claim_alone", (worker, list(subscriptions)))
+        return Claimed(*rows[0]) if rows else None
 
     async def held(self, worker: int) -> list[Claimed]:
         """What the database holds as running under a worker."""
         return [Claimed(*row) for row in await self._rows("held", (worker,))]
 
-    async def settle(self, settlements: Sequence[Settlement], worker: str, code_version: str) -> set[tuple[UUID, int]]:
-        """Record outcomes; returns (message id, subscription number) of those that were not stale."""
-        outcomes = [s.outcome for s in settlements]
-        rows = await self._rows(
-            "settle",
-            (
-                [s.message_id for s in settlements], [s.subscription_id for s in settlements],
-                [s.fence for s in settlements], [o.state.value for o in outcomes], [o.delay for o in outcomes],
-                [o.result for o in outcomes], [o.error_type for o in outcomes], [o.error for o in outcomes],
-                [o.frame for o in outcomes], [o.traceback for o in outcomes], worker, code_version,
-            ),
-        )  # fmt: skip
+    async def taken_away(self, running: Sequence[tuple[UUID, int, int]]) -> list[tuple[UUID, int, int]]:
+        """Which of the deliveries that a worker runs (message id, subscription number, fence) are no longer its own."""
+        messages, subscriptions, fences = zip(*running, strict=True) if running else ((), (), ())
+        rows = await self._rows("taken_away", (list(messages), list(subscriptions), list(fences)))
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def settle(
+        self, settlements: Sequence[Settlement], worker: str, code_version: str, *, lost: bool = False
+    ) -> set[tuple[UUID, int]]:
+        """Record outcomes; returns (message id, subscription number) of those that were not stale.
+
+        lost: these are the outcomes of a worker that is gone.
+        """
+        rows = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
         return {(row[0], row[1]) for row in rows}
 
     async def promote_due(self, places: int) -> tuple[int, float | None]:
@@ -251,3 +270,22 @@ class Store:
             yield connection
         finally:
             await self._pool.putconn(connection)
+
+
+def settle_values(
+    settlements: Sequence[Settlement], worker: str, code_version: str, *, lost: bool = False
+) -> tuple[Any, ...]:
+    """The values of `sql/settle.sql`."""
+    outcomes = [s.outcome for s in settlements]
+    return (
+        [s.message_id for s in settlements], [s.subscription_id for s in settlements], [s.fence for s in settlements],
+        [o.state.value for o in outcomes], _column([o.delay for o in outcomes]), _column([o.result for o in outcomes]),
+        _column([o.error_type for o in outcomes]), _column([o.error for o in outcomes]),
+        _column([o.frame for o in outcomes]), _column([o.traceback for o in outcomes]),
+        _column([o.outage or None for o in outcomes]), worker, code_version, lost,
+    )  # fmt: skip
+
+
+def _column(values: list[T | None]) -> list[T | None] | None:
+    """An array, or null in place of an array of nulls: most columns are empty, and cost nothing then."""
+    return values if any(value is not None for value in values) else None

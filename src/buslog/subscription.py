@@ -90,6 +90,28 @@ class Subscription:
         """The first paragraph of the subscriber's docstring."""
         return (inspect.getdoc(self.subscriber) or "").split("\n\n", 1)[0]
 
+    def policy_for(self, error: BaseException) -> RetryPolicy:
+        """The policy of the nearest class of an error, or the subscription's own."""
+        policies = (self.retry_by_error.get(kind) for kind in type(error).__mro__)
+        return next((policy for policy in policies if policy is not None), self.retry)
+
+    def as_columns(self) -> dict[str, Any]:
+        """What its author chose, as columns of `buslog.subscriptions`."""
+        return {
+            "mode": self.mode.value,
+            "chain_order": self.order,
+            "position": self.position,
+            "policy": self.retry.as_json(),
+            "ordered_by_key": self.ordered_by_key,
+            "skips_failed": self.on_failure == "skip",
+            "priority": self.priority,
+            "concurrency": self.concurrency,
+            "rate_count": self.rate and self.rate.count,
+            "rate_per": self.rate and self.rate.per,
+            "outage_after": self.outage and self.outage.after,
+            "outage_probe": self.outage and self.outage.probe_every,
+        }
+
     @property
     def payload_schema(self) -> dict[str, Any] | None:
         """The JSON Schema (2020-12) of the declared payload type."""

@@ -225,7 +225,7 @@ class Worker:
         except Exception as error:  # nothing may end without an outcome
             log.exception("an attempt could not be judged")
             assert subscription is not None
-            outcome = unjudged(error, claimed.attempt, subscription)
+            outcome = unjudged(error, claimed.charged, subscription)
         finally:
             self._give_back(1)
         self._outcomes.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))

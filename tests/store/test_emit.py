@@ -146,7 +146,7 @@ async def test_a_retired_worker_is_leased_nothing(scene: Scene) -> None:
 
     mail = await scene.subscribe("mail")
     stored = await scene.store.emit_many([Said("departed", "{}")], Lease(987654, [mail], places=5))
-    assert stored[0].leased == []
+    assert not stored[0].leased
 
 
 async def test_registering_one_command_twice_is_refused(scene: Scene) -> None:

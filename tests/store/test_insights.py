@@ -178,6 +178,7 @@ def test_a_count_is_exact_to_ten_thousand(insights: Insights, by_hand: BusByHand
     by_hand.emit("first")
     connection.execute(
         """INSERT INTO buslog.messages
+               (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, payload)
            SELECT buslog.new_id(emitted_at), kind, routed, emitted_at, correlation_id, causation_id, name, key, source,
                   actor, payload
            FROM buslog.messages, generate_series(1, 9999)"""

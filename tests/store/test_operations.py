@@ -243,7 +243,7 @@ async def test_a_paused_subscription_is_not_claimed_until_it_is_resumed(
     assert operations.pause("mail", reason="mail server is being moved")
     assert not operations.pause("mail")
     (stored,) = await scene.store.emit_many([Said("departed", "{}")], Lease(scene.worker, [mail], places=5))
-    assert stored.leased == [], "born leased would be run"
+    assert not stored.leased, "born leased would be run"
     assert scene.names_of(await scene.claim()) == ["task"]
     await scene.subscribe("mail")
     assert await scene.claim() == [], "registering anew, as every restart does, does not resume"

@@ -18,7 +18,9 @@ from buslog.execution import Claimed, Outcome, current_message, execute
 
 def claimed(payload: str = '{"shipmentId": "S-42"}', attempt: int = 1) -> Claimed:
     now = datetime.now(UTC)
-    return Claimed(uuid4(), 1, 1, 1, attempt, 0, "event", "departed", "S-42", payload, now, uuid4(), None)
+    return Claimed(
+        uuid4(), 1, 1, 1, attempt, attempt, 0, "event", "departed", "S-42", payload, now, uuid4(), None, None
+    )  # fmt: skip
 
 
 @pytest_asyncio.fixture

@@ -174,7 +174,8 @@ async def test_deliveries_of_a_dead_worker_are_rescued_with_the_attempt_charged(
         " VALUES ('dead:1', '', '{}', clock_timestamp() + interval '0.5 s')"
     )
     connection.execute(
-        "SELECT * FROM buslog.claim((SELECT id FROM buslog.workers), ARRAY(SELECT id FROM buslog.subscriptions), 5)"
+        """SELECT * FROM buslog.claim((SELECT id FROM buslog.workers), ARRAY(SELECT id FROM buslog.subscriptions), NULL,
+                                      5)"""
     )
     async with bus:
         await until(lambda: seen == [2])
@@ -224,7 +225,7 @@ async def test_what_was_leased_here_unheard_is_run(bus: Bus, connection: db.Conn
         await asyncio.sleep(0.2)
         connection.execute("SELECT buslog.emit('departed', '{}')")
         connection.execute(
-            "SELECT * FROM buslog.claim(%s, ARRAY(SELECT id FROM buslog.subscriptions), 5)", [worker._id]
+            "SELECT * FROM buslog.claim(%s, ARRAY(SELECT id FROM buslog.subscriptions), NULL, 5)", [worker._id]
         )
         worker._hosted = hosted
         await asyncio.sleep(0.3)

@@ -1,3 +1,2 @@
 -- Records one subscription; returns its number. Called by store.register.
-SELECT buslog.register(%b::text, %b::text[], %b::text::buslog.kind, %b::text::buslog.mode, %b::integer, %b::integer,
-                       %b::text::jsonb, %b::text::json, %b::text, %b::text)
+SELECT buslog.register(%b::text, %b::text[], %b::text::buslog.kind, %b::text::jsonb, %b::text::json, %b::text, %b::text)

@@ -19,10 +19,18 @@ CREATE TABLE buslog.subscriptions (
     id             integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subscription   text NOT NULL UNIQUE,             -- module:qualname, or the author's own
     kind           buslog.kind NOT NULL,
-    mode           buslog.mode NOT NULL,
-    chain_order    integer NOT NULL,                 -- order= within a serial chain; then the place of registration
-    position       integer NOT NULL,
-    policy         jsonb NOT NULL,                   -- retry.RetryPolicy as JSON: rescue reads it without the code
+    mode           buslog.mode NOT NULL DEFAULT 'async',
+    chain_order    integer NOT NULL DEFAULT 0,       -- order= within a serial chain; then the place of registration
+    position       integer NOT NULL DEFAULT 0,
+    policy         jsonb NOT NULL DEFAULT '{}',      -- retry.RetryPolicy as JSON: rescue reads it without the code
+    ordered_by_key boolean NOT NULL DEFAULT false,   -- one delivery at a time for each key
+    skips_failed   boolean NOT NULL DEFAULT false,   -- a failed delivery does not hold its chain, or its key
+    priority       smallint NOT NULL DEFAULT 0,      -- the higher is claimed first
+    concurrency    integer,                          -- deliveries running at once, over all workers
+    rate_count     integer,                          -- attempts started in rate_per seconds, over all workers
+    rate_per       double precision,
+    outage_after   integer,                          -- errors in a row that open the circuit
+    outage_probe   double precision,                 -- seconds between two probes of an open one
     payload_schema json,                             -- JSON Schema; a command's form, which keeps its order
     description    text NOT NULL DEFAULT '',         -- first paragraph of the subscriber's docstring
     code_version   text NOT NULL DEFAULT '',
@@ -33,10 +41,24 @@ CREATE TABLE buslog.subscriptions (
 
 -- Which names reach which subscription. The fan-out joins it.
 CREATE TABLE buslog.routes (
-    name            text NOT NULL,
+    name            text NOT NULL,                   -- with a *: any characters in its place
     subscription_id integer NOT NULL REFERENCES buslog.subscriptions ON DELETE CASCADE,
+    pattern         text GENERATED ALWAYS AS (CASE WHEN strpos(name, '*') > 0 THEN
+                        replace(replace(replace(replace(name, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%') END) STORED,
     PRIMARY KEY (name, subscription_id)
 );
+CREATE INDEX routes_patterns ON buslog.routes (subscription_id) WHERE pattern IS NOT NULL;
+
+-- How much of a limited subscription may run now. A row only where there is a limit or an outage policy; whoever
+-- claims from, or reports to, such a subscription locks it.
+CREATE TABLE buslog.flow (
+    subscription_id integer PRIMARY KEY REFERENCES buslog.subscriptions ON DELETE CASCADE,
+    tokens          double precision NOT NULL DEFAULT 0, -- starts that the rate still allows, as of refilled_at
+    refilled_at     timestamptz NOT NULL DEFAULT '-infinity',
+    errors_in_row   integer NOT NULL DEFAULT 0,      -- that mean an outage
+    opened_at       timestamptz,                     -- the circuit is open: only probes are claimed
+    probe_at        timestamptz                      -- when the next one may start
+) WITH (fillfactor = 50);
 
 -- One beat writes one row here, however many deliveries the worker holds.
 CREATE TABLE buslog.workers (
@@ -75,11 +97,14 @@ CREATE TABLE buslog.messages (
     key            text,
     source         text NOT NULL,                    -- bus, sql, cli, dashboard, import
     actor          text,                             -- the person, when a person emitted it
+    traceparent    text,                             -- W3C trace context of the emit
+    xid            xid8 NOT NULL DEFAULT pg_current_xact_id(), -- the order of visibility: what follows the log live reads it
     payload        jsonb NOT NULL
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_name ON buslog.messages (name, id);
 CREATE INDEX messages_key ON buslog.messages (key, id) WHERE key IS NOT NULL;
 CREATE INDEX messages_correlation ON buslog.messages (correlation_id, id);
+CREATE INDEX messages_xid ON buslog.messages (xid);
 
 -- Ready order and fence in one. Drawn anew whenever a delivery becomes ready.
 CREATE SEQUENCE buslog.ready_seq CACHE 1;
@@ -91,13 +116,18 @@ CREATE TABLE buslog.deliveries (
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL DEFAULT 1,
     attempt         smallint NOT NULL DEFAULT 0,     -- counted at claim
+    uncharged       smallint NOT NULL DEFAULT 0,     -- attempts that do not count: made while the circuit was open
     repeats         smallint NOT NULL DEFAULT 0,     -- sent again after it had succeeded
     chain           smallint,                        -- place in the message's serial chain
+    sequenced       boolean NOT NULL DEFAULT false,  -- has a place among the deliveries of its key
+    alone           boolean NOT NULL DEFAULT false,  -- its worker died under it twice: it runs with no neighbours
+    limited         boolean NOT NULL DEFAULT false,  -- running, and counted against its subscription's concurrency
     state           buslog.state NOT NULL,
     ready_seq       bigint,                          -- null while not ready
     worker_id       bigint,
     due_at          timestamptz,                     -- scheduled and retrying
     started_at      timestamptz,
+    order_key       text,                            -- the message's key, where the subscription is ordered by it
     PRIMARY KEY (message_id, subscription_id),
     CHECK (state IN ('scheduled', 'pending', 'blocked', 'running', 'retrying')),
     CHECK ((ready_seq IS NOT NULL) = (state IN ('pending', 'running'))),
@@ -108,8 +138,18 @@ CREATE TABLE buslog.deliveries (
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
-CREATE INDEX deliveries_ready ON buslog.deliveries (subscription_id, ready_seq) WHERE state = 'pending';
+CREATE INDEX deliveries_ready ON buslog.deliveries (subscription_id, ready_seq) WHERE state = 'pending' AND NOT alone;
 CREATE INDEX deliveries_due ON buslog.deliveries (due_at) WHERE state IN ('scheduled', 'retrying');
+-- Entries only for what is rare: killers, limited subscriptions, subscriptions that are ordered by key.
+CREATE INDEX deliveries_alone ON buslog.deliveries (ready_seq) WHERE state = 'pending' AND alone;
+CREATE INDEX deliveries_limited ON buslog.deliveries (subscription_id) WHERE state = 'running' AND limited;
+CREATE INDEX deliveries_arrived ON buslog.deliveries (subscription_id, message_id)
+    WHERE state = 'blocked' AND order_key IS NOT NULL AND NOT sequenced;
+CREATE INDEX deliveries_queued ON buslog.deliveries (subscription_id, order_key, message_id)
+    WHERE state = 'blocked' AND order_key IS NOT NULL AND sequenced;
+-- A key has one open delivery at a time, whatever goes wrong elsewhere.
+CREATE UNIQUE INDEX deliveries_head ON buslog.deliveries (subscription_id, order_key)
+    WHERE order_key IS NOT NULL AND state IN ('pending', 'running', 'retrying');
 
 -- One row for each generation that ended. A replay clears `latest` and leaves the row as history.
 CREATE TABLE buslog.ended_deliveries (
@@ -127,11 +167,13 @@ CREATE TABLE buslog.ended_deliveries (
     error_type      text,                            -- of the last attempt
     error           text,
     result          jsonb,                           -- what the subscriber returned
+    order_key       text,
     PRIMARY KEY (message_id, subscription_id, generation),
     CHECK (state IN ('succeeded', 'failed', 'cancelled'))
 ) PARTITION BY RANGE (message_id);
 CREATE INDEX ended_failed ON buslog.ended_deliveries (message_id, subscription_id) WHERE state = 'failed' AND latest;
-CREATE INDEX ended_finished ON buslog.ended_deliveries (finished_at);
+CREATE INDEX ended_failed_keys ON buslog.ended_deliveries (subscription_id, order_key)
+    WHERE state = 'failed' AND latest AND order_key IS NOT NULL;
 
 -- Every attempt that raised or was lost. Never overwritten.
 CREATE TABLE buslog.attempts (

@@ -11,7 +11,21 @@ BEGIN
 END $$;
 
 -- SQL cannot check a JSON Schema; it checks what could harm the log or its readers.
-CREATE FUNCTION buslog.check_message(name text, payload jsonb, key text) RETURNS void
+-- What check_message refuses, as one expression that is evaluated inside the emit's own statement.
+CREATE FUNCTION buslog.is_fit(name text, payload jsonb, key text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT name IS NOT NULL AND length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]' AND name ~ '\S'
+       AND (key IS NULL OR length(key) BETWEEN 1 AND 200 AND key !~ '[[:cntrl:]]')
+       AND payload IS NOT NULL AND jsonb_typeof(payload) = 'object'
+       AND octet_length(payload::text) <= 1000000
+       AND NOT jsonb_path_exists(payload, 'strict $.**{65}')
+       -- A number of more than 4,000 digits needs a text of more than 4,000 bytes.
+       AND (octet_length(payload::text) <= 4000 OR NOT jsonb_path_exists(payload,
+            'lax $.** ? (@.type() == "number" && (@ >= 1e4000 || @ <= -1e4000))'))
+$$;
+
+-- Raises the reason why a message is not fit.
+CREATE FUNCTION buslog.refuse_message(name text, payload jsonb, key text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     size integer;
@@ -40,11 +54,8 @@ BEGIN
         PERFORM buslog.refuse('payload', 'is nested at most 64 deep', 'more than 64 levels', '64 levels',
             'Flatten the payload.');
     END IF;
-    -- A number of more than 4,000 digits needs a text of more than 4,000 bytes.
-    IF size > 4000 AND jsonb_path_exists(payload, 'lax $.** ? (@.type() == "number" && (@ >= 1e4000 || @ <= -1e4000))') THEN
-        PERFORM buslog.refuse('payload', 'has numbers of at most 4000 digits', 'a longer number', '4000 digits',
-            'Send the number as text.');
-    END IF;
+    PERFORM buslog.refuse('payload', 'has numbers of at most 4000 digits', 'a longer number', '4000 digits',
+        'Send the number as text.');
 END $$;
 
 -- The business key: given, or the payload's field named in the settings (a dotted path).
@@ -54,69 +65,30 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 THEN nullif(payload #>> key_path, '') END
 $$;
 
--- Many messages, one transaction. Arrays run in parallel; element i is message i.
---   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
---   dedupe_keys, dedupe_windows (seconds): a message whose dedupe key was used within its window is not stored again; its
---   row tells the first one's id and says `duplicate`.
---   by_worker, hosts, slots: the emitting process's worker (or null), the subscriptions it hosts, and how many
---   async or serial deliveries it can start at once. What it can start is born running, leased to it;
---   its sync deliveries always are, because the publisher waits for them.
--- One row a message, in the order given: which deliveries were born leased (parallel arrays with their
--- fences), and how many wait for some worker.
-CREATE FUNCTION buslog.emit_many(
-    names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[],
-    delays double precision[], due_ats timestamptz[], dedupe_keys text[], dedupe_windows double precision[],
-    source text, actor text, by_worker bigint, hosts integer[], slots integer
-) RETURNS TABLE (
-    message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
-    routed smallint, leased integer[], fences bigint[], awaited integer[], duplicate boolean
-) LANGUAGE plpgsql
--- Planning anew for each call took half the time of a lone emit.
-SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_column
+-- The moment of message `place` of those that one call emits: a microsecond apart, so that their ids are in their order.
+CREATE FUNCTION buslog.moment(base timestamptz, place bigint) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT base + (place - 1) * interval '1 microsecond'
+$$;
+
+-- Dedupe keys, taken in one order, so that two emits with the same keys wait for each other and do not deadlock.
+-- `ids[i]`: the id for message i, or the first message's where the key is in use and i is among the `duplicates`.
+CREATE FUNCTION buslog.take_dedupe_keys(
+    keys text[], windows double precision[], base timestamptz, OUT ids uuid[], OUT duplicates integer[]
+) LANGUAGE plpgsql AS $$
 DECLARE
-    key_path text[];
     one record;
     known uuid;
-    moments timestamptz[] := '{}';                   -- of the messages with a fresh dedupe key, by their place
-    ids uuid[] := '{}';                              -- theirs; and the first ones' of the duplicates
-    duplicates integer[] := '{}';                    -- places of the messages that are not stored again
 BEGIN
-    -- Workers make partitions three months ahead. Where none has run for that long, an emit still does not fail.
-    IF (SELECT max(p.until_time) FROM buslog.partitions p) < clock_timestamp() + interval '7 days' THEN
-        PERFORM buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');
-    END IF;
-    SELECT string_to_array(s.key_field, '.') INTO key_path FROM buslog.settings s;
-    PERFORM buslog.check_message(u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, key_path)))
-        FROM unnest(names, payloads, keys) AS u (name, payload, key);
-    IF by_worker IS NOT NULL AND NOT EXISTS (
-        SELECT FROM buslog.workers w WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()
-    ) THEN
-        by_worker := NULL;
-    END IF;
-
-    INSERT INTO buslog.names (name, kind, first_seen)
-        SELECT DISTINCT u.name,
-            CASE WHEN EXISTS (SELECT FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
-                              WHERE r.name = u.name AND s.kind = 'command')
-                 THEN 'command' ELSE 'event' END::buslog.kind,
-            clock_timestamp()
-        FROM unnest(names) AS u (name)
-        WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
-        ORDER BY u.name                              -- two emits with the same new names wait and do not deadlock
-        ON CONFLICT DO NOTHING;
-
-    -- In the order of the keys, so that two emits with the same keys wait for each other and do not deadlock.
+    ids := '{}'; duplicates := '{}';
     FOR one IN
         SELECT u.dedupe_key, u.dedupe_window, u.ordinal::integer AS place
-        FROM unnest(dedupe_keys, dedupe_windows) WITH ORDINALITY AS u (dedupe_key, dedupe_window, ordinal)
+        FROM unnest(keys, windows) WITH ORDINALITY AS u (dedupe_key, dedupe_window, ordinal)
         WHERE u.dedupe_key IS NOT NULL ORDER BY u.dedupe_key, u.ordinal
     LOOP
         LOOP
-            moments[one.place] := clock_timestamp();
             INSERT INTO buslog.dedupe AS d (dedupe_key, message_id, until)
-                VALUES (one.dedupe_key, buslog.new_id(moments[one.place]),
+                VALUES (one.dedupe_key, buslog.new_id(buslog.moment(base, one.place)),
                         clock_timestamp() + make_interval(secs => one.dedupe_window))
                 ON CONFLICT (dedupe_key) DO UPDATE SET message_id = EXCLUDED.message_id, until = EXCLUDED.until
                     WHERE d.until <= clock_timestamp()
@@ -130,71 +102,155 @@ BEGIN
         END LOOP;
         ids[one.place] := known;
     END LOOP;
+END $$;
+
+-- Names never seen before.
+CREATE FUNCTION buslog.add_names(names text[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO buslog.names (name, kind, first_seen)
+    SELECT DISTINCT u.name,
+        CASE WHEN EXISTS (SELECT FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
+                          WHERE r.name = u.name AND s.kind = 'command')
+             THEN 'command' ELSE 'event' END::buslog.kind,
+        clock_timestamp()
+    FROM unnest(names) AS u (name)
+    WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
+    ORDER BY u.name                                  -- two emits with the same new names wait and do not deadlock
+    ON CONFLICT DO NOTHING
+$$;
+
+-- Many messages, one transaction. Arrays run in parallel; element i is message i; null for an array of nulls.
+--   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
+--   dedupe_keys, dedupe_windows (seconds): a message whose dedupe key was used within its window is not stored again; its
+--   row tells the first one's id and says `duplicate`.
+--   by_worker, hosts, slots: the emitting process's worker (or null), the subscriptions it hosts, and how many
+--   async or serial deliveries it can start at once. What it can start is born running, leased to it;
+--   its sync deliveries always are, because the publisher waits for them.
+-- One row a message, in the order given: which deliveries were born leased (parallel arrays with their fences, in the
+-- order in which they are to start), and which sync ones some other worker has to run.
+CREATE FUNCTION buslog.emit_many(
+    names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[], traceparents text[],
+    delays double precision[], due_ats timestamptz[], dedupe_keys text[], dedupe_windows double precision[],
+    source text, actor text, by_worker bigint, hosts integer[], slots integer
+) RETURNS TABLE (
+    message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
+    routed smallint, leased integer[], fences bigint[], awaited integer[], duplicate boolean
+) LANGUAGE plpgsql
+-- Planning anew for each call took half the time of a lone emit.
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    state record;
+    bad record;
+    taken record;
+    base timestamptz := clock_timestamp();
+BEGIN
+    SELECT string_to_array(s.key_field, '.') AS key_path,
+           (SELECT max(p.until_time) FROM buslog.partitions p) AS until_time,
+           EXISTS (SELECT FROM unnest(names) AS u (name)
+                   WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)) AS has_new_names,
+           EXISTS (SELECT FROM buslog.routes r WHERE r.pattern IS NOT NULL) AS has_patterns,
+           (SELECT w.id FROM buslog.workers w
+            WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()) AS worker
+        INTO state FROM buslog.settings s;
+    -- Workers make partitions three months ahead. Where none has run for that long, an emit still does not fail.
+    IF state.until_time < clock_timestamp() + interval '7 days' THEN
+        PERFORM buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');
+    END IF;
+    SELECT u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, state.key_path)) AS key INTO bad
+        FROM unnest(names, payloads, keys) AS u (name, payload, key)
+        WHERE NOT buslog.is_fit(u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, state.key_path))) LIMIT 1;
+    IF FOUND THEN
+        PERFORM buslog.refuse_message(bad.name, bad.payload, bad.key);
+    END IF;
+    IF state.has_new_names THEN
+        PERFORM buslog.add_names(names);
+    END IF;
+    SELECT '{}'::uuid[] AS ids, '{}'::integer[] AS duplicates INTO taken;
+    IF dedupe_keys IS NOT NULL THEN
+        SELECT * INTO taken FROM buslog.take_dedupe_keys(dedupe_keys, dedupe_windows, base);
+    END IF;
 
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*, coalesce(ids[t.ordinal], buslog.new_id(t.emitted_at)) AS id,
+        SELECT t.*, coalesce(taken.ids[t.ordinal], buslog.new_id(t.emitted_at)) AS id,
                greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
         FROM (
-            SELECT u.ordinal, u.name, u.payload, u.correlation_id, u.causation_id,
-                   coalesce(u.key, buslog.key_of(u.payload, key_path)) AS key, u.delay, u.due_at,
-                   coalesce(moments[u.ordinal], clock_timestamp()) AS emitted_at
-            FROM unnest(names, payloads, keys, correlation_ids, causation_ids, delays, due_ats)
-                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, delay, due_at, ordinal)
-            WHERE u.ordinal <> ALL (duplicates)
+            SELECT u.ordinal, u.name, u.payload, u.correlation_id, u.causation_id, u.traceparent,
+                   coalesce(u.key, buslog.key_of(u.payload, state.key_path)) AS key, u.delay, u.due_at,
+                   buslog.moment(base, u.ordinal) AS emitted_at
+            FROM unnest(names, payloads, keys, correlation_ids, causation_ids, traceparents, delays, due_ats)
+                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, traceparent, delay, due_at, ordinal)
+            WHERE u.ordinal <> ALL (taken.duplicates)
         ) AS t
-    ), fan AS MATERIALIZED (
-        SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode,
+    ), routed AS (
+        SELECT said.ordinal, r.subscription_id, false AS by_pattern
+        FROM said JOIN buslog.routes r ON r.name = said.name AND r.pattern IS NULL
+      UNION ALL
+        SELECT DISTINCT said.ordinal, r.subscription_id, true
+        FROM said JOIN buslog.routes r ON said.name LIKE r.pattern
+        WHERE state.has_patterns
+          AND NOT EXISTS (SELECT FROM buslog.routes x JOIN buslog.subscriptions c ON c.id = x.subscription_id
+                          WHERE x.name = said.name AND x.pattern IS NULL AND (c.id = r.subscription_id OR c.kind = 'command'))
+    ), fan AS (
+        SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode, r.by_pattern, s.position,
                CASE WHEN s.mode = 'serial' THEN
-                   row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, s.position, s.id) END AS chain,
+                   row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, r.by_pattern, s.position, s.id)
+               END AS chain,
+               CASE WHEN s.ordered_by_key THEN said.key END AS order_key,
                CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
-               by_worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
+               state.worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
+                   AND NOT (s.ordered_by_key AND said.key IS NOT NULL)
+                   AND coalesce(s.concurrency, s.rate_count, s.outage_after) IS NULL
                    AND coalesce(said.due <= said.emitted_at, true) AS hosted
         FROM said
-        JOIN buslog.routes r ON r.name = said.name
+        JOIN routed r USING (ordinal)
         JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
     ), placed AS MATERIALIZED (
-        SELECT f.*,
-               coalesce(f.chain, 1) = 1 AND f.hosted AND (f.mode = 'sync' OR
-                   count(*) FILTER (WHERE coalesce(f.chain, 1) = 1 AND f.hosted AND f.mode <> 'sync')
-                       OVER (ORDER BY f.ordinal, f.subscription_id) <= slots) AS leased
-        FROM fan f
+        SELECT f.*, CASE WHEN f.waits OR f.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END AS ready_seq
+        FROM (
+            SELECT f.*, f.chain > 1 OR f.order_key IS NOT NULL AND f.due_at IS NULL AS waits,
+                   f.startable AND (f.mode = 'sync' OR count(*) FILTER (WHERE f.startable AND f.mode <> 'sync')
+                       OVER (ORDER BY f.ordinal, f.by_pattern, f.position, f.subscription_id) <= slots) AS leased
+            FROM (SELECT fan.*, fan.hosted AND coalesce(fan.chain, 1) = 1 AS startable FROM fan) AS f
+            ORDER BY f.ordinal, f.by_pattern, f.position, f.subscription_id
+        ) AS f
     ), delivered AS (
-        INSERT INTO buslog.deliveries AS d
-            (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, due_at, started_at)
+        INSERT INTO buslog.deliveries
+            (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, due_at, started_at, order_key)
         SELECT p.id, p.subscription_id, CASE WHEN p.leased THEN 1 ELSE 0 END, p.chain,
-               CASE WHEN p.leased THEN 'running' WHEN p.chain > 1 THEN 'blocked'
+               CASE WHEN p.leased THEN 'running' WHEN p.waits THEN 'blocked'
                     WHEN p.due_at IS NOT NULL THEN 'scheduled' ELSE 'pending' END::buslog.state,
-               CASE WHEN p.chain > 1 OR p.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END,
-               CASE WHEN p.leased THEN by_worker END,
-               CASE WHEN p.chain > 1 THEN NULL ELSE p.due_at END,
-               CASE WHEN p.leased THEN clock_timestamp() END
-        FROM placed p ORDER BY p.ordinal, p.subscription_id
-        RETURNING d.message_id, d.subscription_id, d.state, d.ready_seq
-    ), spread AS (
+               p.ready_seq, CASE WHEN p.leased THEN state.worker END,
+               CASE WHEN p.waits THEN NULL ELSE p.due_at END,
+               CASE WHEN p.leased THEN clock_timestamp() END, p.order_key
+        FROM placed p
+    ), spread AS MATERIALIZED (
         SELECT p.ordinal, count(*) AS routed, bool_or(p.kind = 'command') AS is_command,
-               array_agg(d.subscription_id ORDER BY p.subscription_id) FILTER (WHERE p.leased) AS leased,
-               array_agg(d.ready_seq ORDER BY p.subscription_id) FILTER (WHERE p.leased) AS fences,
-               array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased AND p.due_at IS NULL)
-                   AS awaited
-        FROM placed p JOIN delivered d ON d.message_id = p.id AND d.subscription_id = p.subscription_id
-        GROUP BY p.ordinal
-    ), stored AS (
-        INSERT INTO buslog.messages AS m
-            (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, payload)
-        SELECT said.id, CASE WHEN x.is_command THEN 'command' ELSE 'event' END::buslog.kind,
-               coalesce(x.routed, 0), said.emitted_at,
-               coalesce(said.correlation_id,
-                        (SELECT c.correlation_id FROM buslog.messages c WHERE c.id = said.causation_id), said.id),
-               said.causation_id, said.name, said.key, source, actor, said.payload
+               array_agg(p.subscription_id ORDER BY p.ready_seq) FILTER (WHERE p.leased) AS leased,
+               array_agg(p.ready_seq ORDER BY p.ready_seq) FILTER (WHERE p.leased) AS fences,
+               array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased AND p.due_at IS NULL) AS awaited
+        FROM placed p GROUP BY p.ordinal
+    ), full_said AS MATERIALIZED (
+        SELECT said.ordinal, said.id, said.key, said.emitted_at, said.name, said.causation_id, said.traceparent, said.payload,
+               CASE WHEN x.is_command THEN 'command' ELSE 'event' END::buslog.kind AS kind,
+               coalesce(x.routed, 0)::smallint AS routed, x.leased, x.fences, x.awaited,
+               CASE WHEN said.correlation_id IS NOT NULL THEN said.correlation_id
+                    WHEN said.causation_id IS NULL THEN said.id
+                    ELSE coalesce((SELECT c.correlation_id FROM buslog.messages c WHERE c.id = said.causation_id), said.id)
+               END AS correlation_id
         FROM said LEFT JOIN spread x USING (ordinal)
-        RETURNING m.id, m.kind, m.correlation_id
+    ), stored AS (
+        INSERT INTO buslog.messages
+            (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, traceparent, payload)
+        SELECT f.id, f.kind, f.routed, f.emitted_at, f.correlation_id, f.causation_id, f.name, f.key, source, actor,
+               f.traceparent, f.payload
+        FROM full_said f
     )
-    SELECT coalesce(said.id, ids[o.place]), stored.kind, said.key, said.emitted_at, stored.correlation_id,
-           coalesce(x.routed, 0)::smallint, coalesce(x.leased, '{}'), coalesce(x.fences, '{}'), coalesce(x.awaited, '{}'),
-           said.id IS NULL
+    SELECT coalesce(f.id, taken.ids[o.place]), f.kind, f.key, f.emitted_at, f.correlation_id,
+           coalesce(f.routed, 0::smallint), f.leased, f.fences, f.awaited, f.id IS NULL
     FROM generate_subscripts(names, 1) AS o (place)
-    LEFT JOIN said ON said.ordinal = o.place LEFT JOIN stored USING (id) LEFT JOIN spread x USING (ordinal)
+    LEFT JOIN full_said f ON f.ordinal = o.place
     ORDER BY o.place;
 END $$;
 
@@ -204,11 +260,12 @@ CREATE FUNCTION buslog.emit(
     correlation_id uuid DEFAULT NULL, causation_id uuid DEFAULT NULL,
     after interval DEFAULT NULL, at timestamptz DEFAULT NULL,
     dedupe_key text DEFAULT NULL, dedupe_window interval DEFAULT '1 day',
-    source text DEFAULT 'sql', actor text DEFAULT NULL
+    source text DEFAULT 'sql', actor text DEFAULT NULL, traceparent text DEFAULT NULL
 ) RETURNS uuid LANGUAGE sql AS $$
     SELECT message_id FROM buslog.emit_many(
-        ARRAY[name], ARRAY[payload], ARRAY[key], ARRAY[correlation_id], ARRAY[causation_id],
+        ARRAY[name], ARRAY[payload], ARRAY[key], ARRAY[correlation_id], ARRAY[causation_id], ARRAY[traceparent],
         ARRAY[extract(epoch FROM after)::double precision], ARRAY[at],
-        ARRAY[dedupe_key], ARRAY[extract(epoch FROM dedupe_window)::double precision], source, actor, NULL, '{}', 0)
+        CASE WHEN dedupe_key IS NOT NULL THEN ARRAY[dedupe_key] END,
+        ARRAY[extract(epoch FROM dedupe_window)::double precision], source, actor, NULL, '{}', 0)
 $$;
 COMMENT ON FUNCTION buslog.emit IS 'Put a message on the bus in the caller''s transaction. Returns its id, or with a dedupe key in use the first message''s.';

@@ -1,12 +1,14 @@
 -- What people do to deliveries. Called from operations.py only, which audits in the same transaction.
 
 -- Sends ended deliveries again, each as its next generation. Returns those that were sent; of two replays of one
--- delivery the second finds `latest` gone and moves nothing.
+-- delivery the second finds `latest` gone and moves nothing. A link of a chain, and one that is ordered by key, waits
+-- for its turn like a new one.
 CREATE FUNCTION buslog.replay(messages uuid[], subscriptions integer[])
-RETURNS TABLE (message_id uuid, subscription_id integer, generation smallint, state buslog.state) LANGUAGE plpgsql AS $$
+RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM buslog.lock_chains(messages);
+    PERFORM buslog.lock_orders(subscriptions);
     RETURN QUERY
     WITH wanted AS (
         SELECT DISTINCT w.message_id, w.subscription_id
@@ -15,28 +17,26 @@ BEGIN
         UPDATE buslog.ended_deliveries e SET latest = false
         FROM wanted w
         WHERE e.message_id = w.message_id AND e.subscription_id = w.subscription_id AND e.latest
-        RETURNING e.message_id, e.subscription_id, e.generation, e.repeats, e.chain, e.state
-    ), opened AS (
-        SELECT s.*, s.chain IS NOT NULL AND (
-            EXISTS (SELECT FROM buslog.deliveries o
-                    WHERE o.message_id = s.message_id AND o.chain IS NOT NULL AND o.state <> 'blocked')
-            OR s.chain > min(s.chain) OVER (PARTITION BY s.message_id)) AS waits
-        FROM superseded s
+        RETURNING e.message_id, e.subscription_id, e.generation, e.repeats, e.chain, e.order_key, e.state,
+                  e.chain IS NOT NULL OR e.order_key IS NOT NULL AS waits
     )
     INSERT INTO buslog.deliveries AS d
-        (message_id, subscription_id, generation, repeats, chain, state, ready_seq)
-    SELECT o.message_id, o.subscription_id, o.generation + 1,
-           o.repeats + CASE WHEN o.state = 'succeeded' THEN 1 ELSE 0 END, o.chain,
-           CASE WHEN o.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
-           CASE WHEN o.waits THEN NULL ELSE nextval('buslog.ready_seq') END
-    FROM opened o
-    RETURNING d.message_id, d.subscription_id, d.generation, d.state;
+        (message_id, subscription_id, generation, repeats, chain, order_key, state, ready_seq)
+    SELECT s.message_id, s.subscription_id, s.generation + 1,
+           s.repeats + CASE WHEN s.state = 'succeeded' THEN 1 ELSE 0 END, s.chain, s.order_key,
+           CASE WHEN s.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
+           CASE WHEN s.waits THEN NULL ELSE nextval('buslog.ready_seq') END
+    FROM superseded s
+    RETURNING d.message_id, d.subscription_id;
+    PERFORM buslog.promote_chains(messages);
 END $$;
 
 -- Makes scheduled and retrying deliveries due at once. The attempts used so far stay as they are.
 CREATE FUNCTION buslog.run_now(messages uuid[], subscriptions integer[])
 RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE sql AS $$
-    UPDATE buslog.deliveries d SET state = 'pending', due_at = NULL, ready_seq = nextval('buslog.ready_seq')
+    UPDATE buslog.deliveries d
+    SET state = buslog.state_when_due(d), due_at = NULL,
+        ready_seq = CASE WHEN buslog.state_when_due(d) = 'pending' THEN nextval('buslog.ready_seq') END
     FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
     WHERE d.message_id = w.message_id AND d.subscription_id = w.subscription_id AND d.state IN ('scheduled', 'retrying')
     RETURNING d.message_id, d.subscription_id
@@ -47,8 +47,20 @@ $$;
 CREATE FUNCTION buslog.cancel(messages uuid[], subscriptions integer[])
 RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    keyed record;
 BEGIN
     PERFORM buslog.lock_chains(messages);
+    PERFORM buslog.lock_orders(subscriptions);
+    SELECT array_agg(k.subscription_id) AS subscriptions, array_agg(k.order_key) AS keys INTO keyed FROM (
+        SELECT d.subscription_id, d.order_key
+        FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+        JOIN buslog.deliveries d USING (message_id, subscription_id) WHERE d.order_key IS NOT NULL
+      UNION
+        SELECT e.subscription_id, e.order_key
+        FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+        JOIN buslog.ended_deliveries e USING (message_id, subscription_id) WHERE e.order_key IS NOT NULL AND e.latest
+    ) AS k;
     -- A chain whose scheduled head is cancelled goes on waiting: the next one inherits its time.
     UPDATE buslog.deliveries b SET state = 'scheduled', due_at = head.due_at
     FROM buslog.deliveries head
@@ -64,20 +76,23 @@ BEGIN
     ), open AS (
         DELETE FROM buslog.deliveries d USING wanted w
         WHERE d.message_id = w.message_id AND d.subscription_id = w.subscription_id
-        RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.started_at,
-                  NULL::text, NULL::text
+        RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.order_key,
+                  d.started_at, NULL::text, NULL::text
     ), failed AS (
         UPDATE buslog.ended_deliveries e SET latest = false
         FROM wanted w
         WHERE e.message_id = w.message_id AND e.subscription_id = w.subscription_id
           AND e.latest AND e.state = 'failed'
         RETURNING e.message_id, e.subscription_id, (e.generation + 1)::smallint, e.attempts, e.repeats, e.chain,
-                  e.started_at, e.error_type, e.error
+                  e.order_key, e.started_at, e.error_type, e.error
     )
     INSERT INTO buslog.ended_deliveries AS e
-        (message_id, subscription_id, generation, attempts, repeats, chain, started_at, error_type, error,
+        (message_id, subscription_id, generation, attempts, repeats, chain, order_key, started_at, error_type, error,
          state, finished_at)
     SELECT c.*, 'cancelled', clock_timestamp() FROM (SELECT * FROM open UNION ALL SELECT * FROM failed) AS c
     RETURNING e.message_id, e.subscription_id;
     PERFORM buslog.promote_chains(messages);
+    IF keyed.keys IS NOT NULL THEN
+        PERFORM buslog.promote_keys(keyed.subscriptions, keyed.keys);
+    END IF;
 END $$;
