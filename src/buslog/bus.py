@@ -16,6 +16,7 @@ from buslog.config import Settings, settings
 from buslog.emission import Emission, SubscriberFailed, make_said
 from buslog.errors import BusNotStarted, DatabaseUnavailable, StillPending, SubscribersFailed
 from buslog.message import Emitted, Kind, Message, State
+from buslog.notifier import Notifier
 from buslog.outbox import Outbox, Receipt
 from buslog.store import Said, Store
 from buslog.subscription import CommandOptions, Options, Registry, Subscriber, Subscription, make_subscription
@@ -258,13 +259,14 @@ class Bus:
             if self._chosen.key_field:
                 await self._store.set_key_field(self._chosen.key_field)
             hosted = {await self._register(subscription): subscription for subscription in self._registry}
+            notifier = Notifier(self._store)
             if self._host:
-                self._worker = Worker(self._database.dsn, self._store, self._chosen)
+                self._worker = Worker(self._database.dsn, self._store, notifier, self._chosen)
                 await self._worker.start(hosted)
         except BaseException:
             await self._close()
             raise
-        self._outbox = Outbox(self._store, self._worker)
+        self._outbox = Outbox(self._store, self._worker, notifier)
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
@@ -42,6 +42,7 @@ SAFETY = {
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Connection = psycopg.Connection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[AsyncConnection]
+SyncPool = ConnectionPool[Connection]
 
 
 class Database:
@@ -132,11 +133,17 @@ async def connect_async(dsn: str) -> AsyncConnection:
         return await psycopg.AsyncConnection.connect(checked_dsn(dsn), autocommit=True)
 
 
-def make_pool(dsn: str, size: int) -> Pool:
-    """A pool for a bus, not yet opened: connections in autocommit, each statement a transaction."""
+def make_pool(dsn: str, size: int, *, autocommit: bool = True) -> Pool:
+    """A pool for a bus, not yet opened; in autocommit each statement is a transaction."""
     return AsyncConnectionPool(
-        checked_dsn(dsn), min_size=1, max_size=size, open=False, timeout=10, name="buslog", kwargs={"autocommit": True}
-    )
+        checked_dsn(dsn), min_size=int(autocommit), max_size=size, open=False, timeout=10, name="buslog",
+        kwargs={"autocommit": autocommit},
+    )  # fmt: skip
+
+
+def make_sync_pool(dsn: str, size: int) -> SyncPool:
+    """A pool for plain functions, opened; its connections are in transactions."""
+    return ConnectionPool(checked_dsn(dsn), min_size=0, max_size=size, open=True, timeout=10, name="buslog-sync")
 
 
 def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:

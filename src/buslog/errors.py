@@ -8,6 +8,7 @@ BuslogError
 ├── InvalidFilter           a filter, from a URL or a command line
 ├── OperationRefused        a replay, run now or cancel that the delivery's state does not allow
 ├── NotFound                no such message or delivery
+├── StaleDelivery           a subscriber's transaction whose delivery was cancelled or rescued meanwhile
 ├── BusNotStarted           emit before `async with bus`, or after its end
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
@@ -66,6 +67,9 @@ class OperationRefused(BuslogError): ...
 
 
 class NotFound(BuslogError): ...
+
+
+class StaleDelivery(BuslogError): ...
 
 
 class BusNotStarted(BuslogError): ...

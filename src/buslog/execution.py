@@ -7,7 +7,7 @@ import inspect
 import json
 import sysconfig
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from buslog.errors import BuslogError
-from buslog.message import Kind, Message, State
+from buslog.message import Kind, Message, State, Transaction
 from buslog.payload import MAX_RESULT_BYTES
 from buslog.retry import LONGEST_DELAY
 from buslog.subscription import Subscription
@@ -113,10 +113,15 @@ class Cancel(Verdict):
 RELEASED = Outcome(State.PENDING)
 
 
-async def execute(claimed: Claimed, subscription: Subscription, threads: Executor) -> Outcome:
-    """Run the subscriber on its message. Raises only asyncio.CancelledError, when the worker stops it."""
+async def execute(
+    claimed: Claimed, subscription: Subscription, threads: Executor, begin: Callable[[], Transaction] | None = None
+) -> Outcome:
+    """Run the subscriber on its message. Raises only asyncio.CancelledError, when the worker stops it.
+
+    begin: makes the attempt's own transaction.
+    """
     try:
-        message = _message(claimed, subscription)
+        message = _message(claimed, subscription, begin)
         returned = await _call(subscription, message, threads)
         return Outcome(State.SUCCEEDED, result=_result(returned))
     except asyncio.CancelledError as error:
@@ -129,7 +134,7 @@ async def execute(claimed: Claimed, subscription: Subscription, threads: Executo
         return _judge(error, claimed.charged, subscription)
 
 
-def _message(claimed: Claimed, subscription: Subscription) -> Message[Any]:
+def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], Transaction] | None) -> Message[Any]:
     message: Message[Any] = Message(
         id=claimed.message_id,
         kind=Kind(claimed.kind),
@@ -143,6 +148,7 @@ def _message(claimed: Claimed, subscription: Subscription) -> Message[Any]:
         attempt=claimed.attempt,
         generation=claimed.generation,
         repeats=claimed.repeats,
+        begin=begin,
     )
     if subscription.payload_type is None:
         return message

@@ -11,6 +11,7 @@ from typing import Any
 log = logging.getLogger("buslog.worker")
 
 CANCEL_EVERY = 0.2  # seconds
+BACKOFF = (0.1, 5.0)  # seconds: the first wait after a database error, and the longest
 
 
 class Gate:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 from uuid import UUID
 
 from typing_extensions import TypeVar
@@ -49,6 +51,10 @@ ENDED_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 MESSAGE_STATES = (State.UNROUTED, State.IMPORTED)
 
 
+class Transaction(AbstractAsyncContextManager[Any], AbstractContextManager[Any], Protocol):
+    """`async with` gives a psycopg AsyncConnection; `with`, in a plain function, a Connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message(Generic[PayloadT]):
     """A message as one subscriber receives it. Each subscriber gets a payload of its own."""
@@ -65,6 +71,18 @@ class Message(Generic[PayloadT]):
     attempt: int
     generation: int
     repeats: int
+    begin: Callable[[], Transaction] | None = field(default=None, repr=False, compare=False)
+
+    def transaction(self) -> Transaction:
+        """A transaction in which this delivery is settled as succeeded: what is written on its connection and the
+        settle commit together, at the end of the block, or not at all.
+
+        The block raises what it raises; leaving it raises `StaleDelivery` where the delivery was cancelled or rescued
+        meanwhile, and `OutcomeUnknown` where the connection broke during the commit. Once per attempt, while it runs.
+        """
+        if self.begin is None:
+            raise RuntimeError("only a message that is being handled by a worker has a transaction")
+        return self.begin()
 
     @property
     def idempotency_key(self) -> str:

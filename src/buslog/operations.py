@@ -56,8 +56,8 @@ class Operations:
         return self._move("run_now", deliveries, reason, rule="is retrying or scheduled")
 
     def cancel(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
-        """End deliveries that are open or failed as cancelled. An attempt under way is not stopped; its outcome is
-        refused. Raises like `replay`.
+        """End deliveries that are open or failed as cancelled. A coroutine under way is stopped; a plain function runs
+        on, and its outcome is refused. Raises like `replay`.
         """
         return self._move("cancel", deliveries, reason, rule="is open or failed")
 
@@ -121,6 +121,8 @@ class Operations:
                 ([ref.message_id for ref in deliveries], [known[ref][0] for ref in deliveries]),
             ).fetchall()
             done = [DeliveryRef(row[0], names[row[1]]) for row in moved]
+            if verb == "cancel":
+                connection.execute(db.query("notify_cancelled"))
             if not done:
                 states = sorted({state for _, state in known.values()})
                 raise OperationRefused(

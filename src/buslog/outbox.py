@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
 from buslog.execution import Outcome
+from buslog.notifier import Notifier
 from buslog.store import Said, Store, Stored
 from buslog.worker import Worker
 
@@ -21,7 +22,6 @@ log = logging.getLogger("buslog")
 CHANGE_AGAIN = 0.5  # seconds
 MAX_BATCH = 200
 MAX_BATCH_BYTES = 8_000_000
-NOTIFY_SPACING = 0.01  # seconds; more notifications than that wake nobody sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,12 @@ class _Change:
 class Outbox:
     """What is on its way into the log, in the order it was said."""
 
-    def __init__(self, store: Store, worker: Worker | None) -> None:
+    def __init__(self, store: Store, worker: Worker | None, notifier: Notifier) -> None:
         self._store = store
         self._worker = worker
+        self._notifier = notifier
         self._waiting: deque[_Letter | _Change] = deque()
         self._flushing: asyncio.Task[None] | None = None
-        self._notifying: asyncio.Task[None] | None = None
-        self._notify_again = False
 
     def put(self, said: Said) -> asyncio.Future[Receipt]:
         """Take a message; the future resolves once it is committed."""
@@ -68,8 +67,9 @@ class Outbox:
 
     async def drain(self) -> None:
         """Wait until everything taken so far is out."""
-        while self._flushing is not None or self._notifying is not None:
-            await asyncio.gather(*(task for task in (self._flushing, self._notifying) if task))
+        while self._flushing is not None:
+            await asyncio.gather(self._flushing)
+        await self._notifier.drain()
 
     def _append(self, item: _Letter | _Change) -> None:
         self._waiting.append(item)
@@ -121,7 +121,7 @@ class Outbox:
         if self._worker is None:
             receipts = [Receipt(stored, {}) for stored in await self._store.emit_many(said)]
         else:
-            async with self._worker.leasing(len(said)) as lease:
+            async with self._worker.leasing(self._worker.places_for(one.name for one in said)) as lease:
                 stored_many = await self._store.emit_many(said, lease)
                 receipts = [
                     Receipt(stored, self._worker.adopt(stored.claims(one)))
@@ -131,7 +131,7 @@ class Outbox:
             if not letter.receipt.done():
                 letter.receipt.set_result(receipt)
         if any(receipt.stored.routed > len(receipt.stored.leased) for receipt in receipts):
-            self._notify_soon()
+            self._notifier.soon()
 
     async def _carry_out(self, change: _Change) -> None:
         """A subscriber must not be off the bus because the database was away for a moment: what is emitted after its
@@ -148,22 +148,6 @@ class Outbox:
                 return
             else:
                 return
-
-    def _notify_soon(self) -> None:
-        self._notify_again = True
-        if self._notifying is None:
-            self._notifying = asyncio.create_task(self._notify(), name="buslog-notify")
-
-    async def _notify(self) -> None:
-        try:
-            while self._notify_again:
-                self._notify_again = False
-                await self._store.notify()
-                await asyncio.sleep(NOTIFY_SPACING)
-        except BuslogError:
-            pass  # the workers' poll finds what a lost notification would have told
-        finally:
-            self._notifying = None
 
 
 def _fail(batch: list[_Letter], error: BuslogError) -> None:

@@ -210,6 +210,14 @@ class Store:
         rows = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
         return {(row[0], row[1]) for row in rows}
 
+    async def keep_result(self, claimed: Claimed, result: str) -> None:
+        """The JSON text of what a subscriber returned after it had settled in its own transaction."""
+        values = {
+            "message": claimed.message_id, "subscription": claimed.subscription_id, "generation": claimed.generation,
+            "result": result,
+        }  # fmt: skip
+        await self._do("keep_result", values)
+
     async def promote_due(self, places: int) -> tuple[int, float | None]:
         """Make due deliveries ready; returns how many, and the seconds until the next one is due."""
         (row,) = await self._rows("promote_due", (places,))

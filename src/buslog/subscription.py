@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
@@ -90,6 +92,10 @@ class Subscription:
         """The first paragraph of the subscriber's docstring."""
         return (inspect.getdoc(self.subscriber) or "").split("\n\n", 1)[0]
 
+    def hears(self, name: str) -> bool:
+        """Whether one of its names, or patterns, is this."""
+        return name in self.names or any(_matches(pattern, name) for pattern in self.names if ANYTHING in pattern)
+
     def policy_for(self, error: BaseException) -> RetryPolicy:
         """The policy of the nearest class of an error, or the subscription's own."""
         policies = (self.retry_by_error.get(kind) for kind in type(error).__mro__)
@@ -111,6 +117,16 @@ class Subscription:
             "outage_after": self.outage and self.outage.after,
             "outage_probe": self.outage and self.outage.probe_every,
         }
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether some of its deliveries, or of its chain, wait until another has ended."""
+        return self.mode is Mode.SERIAL or self.ordered_by_key or self.holds_back_everywhere
+
+    @property
+    def holds_back_everywhere(self) -> bool:
+        """Whether other workers' claims wait for it too."""
+        return self.concurrency is not None or self.outage is not None
 
     @property
     def payload_schema(self) -> dict[str, Any] | None:
@@ -247,6 +263,11 @@ def checked_names(names: str | Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(check_name(name) for name in given))
     except InvalidMessage as error:
         raise error.recast(InvalidSubscription) from None
+
+
+@lru_cache(maxsize=10_000)
+def _matches(pattern: str, name: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split(ANYTHING))), name, re.DOTALL) is not None
 
 
 def checked_id(subscription: str) -> str:

@@ -1,0 +1,41 @@
+"""Wakes sleeping workers, after the commit that gave them work and coalesced: commits that notify take turns."""
+
+from __future__ import annotations
+
+import asyncio
+
+from buslog.errors import BuslogError
+from buslog.store import Store
+
+SPACING = 0.01  # seconds; more notifications than that wake nobody sooner
+
+
+class Notifier:
+    """One process's notifications."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._running: asyncio.Task[None] | None = None
+        self._again = False
+
+    def soon(self) -> None:
+        """Notify now, or with the next notification that leaves."""
+        self._again = True
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(), name="buslog-notify")
+
+    async def drain(self) -> None:
+        """Wait until what was asked for is out."""
+        while self._running is not None:
+            await asyncio.gather(self._running)
+
+    async def _run(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                await self._store.notify()
+                await asyncio.sleep(SPACING)
+        except BuslogError:
+            pass  # the workers' poll finds what a lost notification would have told
+        finally:
+            self._running = None

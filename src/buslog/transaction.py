@@ -1,0 +1,126 @@
+"""A subscriber's own transaction: what it writes and its delivery's settle commit together, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from buslog import db
+from buslog.errors import StaleDelivery
+from buslog.execution import Claimed, Outcome
+from buslog.message import State
+from buslog.store import Settlement, settle_values
+
+
+class Transactions:
+    """Makes the transactions of one worker's subscribers. Its connections are opened when the first asks for one."""
+
+    def __init__(self, dsn: str, size: int, worker: str, code_version: str) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._worker = worker
+        self._code_version = code_version
+        self._pool: db.Pool | None = None
+        self._sync_pool: db.SyncPool | None = None
+
+    def make(self, claimed: Claimed, settled: Callable[[], None]) -> Transaction:
+        """The transaction of one attempt; `settled` is called once it has committed."""
+        done = Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, Outcome(State.SUCCEEDED))
+        return Transaction(self, settle_values([done], self._worker, self._code_version), settled)
+
+    async def take(self) -> db.AsyncConnection:
+        with db.translated(self._dsn):
+            if self._pool is None:
+                self._pool = db.make_pool(self._dsn, self._size, autocommit=False)
+                await self._pool.open()
+            return await self._pool.getconn()
+
+    async def give_back(self, connection: db.AsyncConnection) -> None:
+        assert self._pool is not None
+        await self._pool.putconn(connection)
+
+    def take_sync(self) -> db.Connection:
+        with db.translated(self._dsn):
+            if self._sync_pool is None:
+                self._sync_pool = db.make_sync_pool(self._dsn, self._size)
+            return self._sync_pool.getconn()
+
+    def give_back_sync(self, connection: db.Connection) -> None:
+        assert self._sync_pool is not None
+        self._sync_pool.putconn(connection)
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+        if self._sync_pool is not None:
+            await asyncio.to_thread(self._sync_pool.close, 1.0)
+
+
+class Transaction:
+    """`async with` gives a psycopg AsyncConnection, `with` (in a plain function) a Connection, in a transaction.
+
+    At the end of the block the delivery is settled as succeeded in the same transaction, and both commit; when the
+    block raises, both roll back. The settle comes last, so that no lock of ours is held while the block runs. Leaving
+    the block raises `StaleDelivery`, and nothing was written, where the delivery was cancelled or rescued meanwhile.
+    """
+
+    def __init__(self, transactions: Transactions, values: tuple[object, ...], settled: Callable[[], None]) -> None:
+        self._transactions = transactions
+        self._values = values
+        self._settled = settled
+        self._async: db.AsyncConnection | None = None
+        self._sync: db.Connection | None = None
+
+    async def __aenter__(self) -> db.AsyncConnection:
+        self._async = await self._transactions.take()
+        return self._async
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._async
+        assert connection is not None
+        try:
+            if error is not None:
+                await connection.rollback()
+                return
+            with db.translated(committing=True):
+                cursor = await connection.execute(db.query("settle"), self._values)
+                if await cursor.fetchone() is None:
+                    await connection.rollback()
+                    raise _stale()
+                await connection.commit()
+            self._settled()
+        finally:
+            await self._transactions.give_back(connection)
+
+    def __enter__(self) -> db.Connection:
+        self._sync = self._transactions.take_sync()
+        return self._sync
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._sync
+        assert connection is not None
+        try:
+            if error is not None:
+                connection.rollback()
+                return
+            with db.translated(committing=True):
+                if connection.execute(db.query("settle"), self._values).fetchone() is None:
+                    connection.rollback()
+                    raise _stale()
+                connection.commit()
+            self._settled()
+        finally:
+            self._transactions.give_back_sync(connection)
+
+
+def _stale() -> StaleDelivery:
+    return StaleDelivery(
+        field="transaction", rule="belongs to a delivery that is still this worker's",
+        was="the delivery was cancelled, or taken over by another worker",
+        mend="Nothing was written. Let the error pass.",
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""message.transaction(): the subscriber's own writes and its settle commit together, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from buslog import Bus, Message, db
+from buslog.errors import StaleDelivery
+from buslog.message import DeliveryRef
+from buslog.operations import Actor, Operations
+from tests.worker.conftest import QUICK, log_rows, until
+
+
+@pytest.fixture(autouse=True)
+def ledger(connection: db.Connection) -> None:
+    connection.execute("CREATE TABLE ledger (entry text)")
+
+
+def entries(connection: db.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT entry FROM ledger ORDER BY entry").fetchall()]
+
+
+async def test_what_a_subscriber_writes_and_its_settle_commit_together(bus: Bus, connection: db.Connection) -> None:
+    seen_inside: list[object] = []
+
+    @bus.on("booked", id="ledger")
+    async def book(message: Message) -> dict[str, int]:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+            seen_inside.append((entries(connection), log_rows(connection, "state", "booked")))
+        seen_inside.append((entries(connection), log_rows(connection, "state", "booked")))
+        return {"entries": 1}
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: len(seen_inside) == 2)
+    assert seen_inside == [([], [("running",)]), (["one"], [("succeeded",)])]
+    assert connection.execute("SELECT result FROM buslog.ended_deliveries").fetchall() == [({"entries": 1},)]
+    assert connection.execute("SELECT count(*) FROM buslog.attempts").fetchone() == (0,)
+
+
+async def test_a_block_that_raises_writes_nothing_and_is_retried(bus: Bus, connection: db.Connection) -> None:
+    @bus.on("booked", id="ledger", retry=QUICK)
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES (%s)", [f"attempt {message.attempt}"])
+            if message.attempt < 3:
+                raise ValueError("not yet")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)])
+    assert entries(connection) == ["attempt 3"]
+
+
+async def test_a_plain_function_has_a_transaction_too(bus: Bus, connection: db.Connection) -> None:
+    threads: list[int] = []
+
+    @bus.on("booked", id="ledger")
+    def book(message: Message) -> str:
+        threads.append(threading.get_ident())
+        with message.transaction() as own:
+            own.execute("INSERT INTO ledger VALUES ('one')")
+        return "done"
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)])
+    assert entries(connection) == ["one"]
+    assert threads != [threading.get_ident()]
+    assert connection.execute("SELECT result FROM buslog.ended_deliveries").fetchall() == [("done",)]
+
+
+async def test_a_delivery_that_was_cancelled_meanwhile_writes_nothing(bus: Bus, connection: db.Connection) -> None:
+    raised: list[BaseException] = []
+    entered, go_on = threading.Event(), threading.Event()
+
+    @bus.on("booked", id="ledger")
+    def book(message: Message) -> None:
+        try:
+            with message.transaction() as own:
+                own.execute("INSERT INTO ledger VALUES ('one')")
+                entered.set()
+                go_on.wait(10)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    async with bus:
+        emitted = await bus.emit("booked")
+        await asyncio.to_thread(entered.wait, 10)
+        assert bus._database is not None
+        Operations(bus._database.dsn, Actor("local:tester", "cli")).cancel([DeliveryRef(emitted.id, "ledger")])
+        go_on.set()
+        await until(lambda: raised)
+    assert [type(error) for error in raised] == [StaleDelivery]
+    assert entries(connection) == []
+    assert log_rows(connection, "state", "booked") == [("cancelled",)]
+
+
+async def test_what_is_raised_after_the_commit_does_not_undo_it(bus: Bus, connection: db.Connection) -> None:
+    @bus.on("booked", id="ledger", retry=QUICK)
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+        raise ValueError("too late")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)])
+        await asyncio.sleep(0.3)
+    assert entries(connection) == ["one"]
+    assert log_rows(connection, "state, attempts", "booked") == [("succeeded", 1)]
+
+
+async def test_a_chain_goes_on_after_a_transaction(bus: Bus, connection: db.Connection) -> None:
+    ran: list[str] = []
+
+    @bus.on("booked", id="first", mode="serial")
+    async def first(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('first')")
+
+    @bus.on("booked", id="second", mode="serial")
+    async def second(message: Message) -> None:
+        ran.extend(entries(connection))
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: ran)
+    assert ran == ["first"]
+
+
+def test_a_message_that_nobody_handles_has_no_transaction() -> None:
+    from datetime import UTC, datetime
+    from uuid import uuid4
+
+    from buslog import Kind
+
+    message: Message = Message(
+        uuid4(), Kind.EVENT, "booked", None, {}, datetime.now(UTC), uuid4(), None, "ledger", 1, 1, 0
+    )  # fmt: skip
+    with pytest.raises(RuntimeError):
+        message.transaction()
