@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -32,8 +32,7 @@ MAX_TRACEBACK_LENGTH = 16_000
 current_message: ContextVar[Message[Any] | None] = ContextVar("buslog_current_message", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery leased to this process, with its message. `payload` is JSON text: it is decoded on its own, so that
     one that will not decode fails alone. `fence` is asked for at settle. `charged`: attempts that count, this one
     included.

@@ -121,7 +121,7 @@ class Outbox:
         if self._worker is None:
             receipts = [Receipt(stored, {}) for stored in await self._store.emit_many(said)]
         else:
-            async with self._worker.leasing(self._worker.places_for(one.name for one in said)) as lease:
+            async with self._worker.leasing([one.name for one in said]) as lease:
                 stored_many = await self._store.emit_many(said, lease)
                 receipts = [
                     Receipt(stored, self._worker.adopt(stored.claims(one)))

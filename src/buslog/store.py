@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from buslog import db
@@ -22,8 +21,7 @@ POOL_SIZE = 5  # emit, claim, settle, rescue, and one to spare
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A message on its way into the log. `payload` is checked JSON text."""
 
     name: str
@@ -38,8 +36,7 @@ class Said:
     dedupe_window: float | None = None  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What became of a message that was said: its deliveries born leased to us, and the sync ones that are not.
 
     Of a duplicate only `message_id` is told: the first one's.
@@ -63,21 +60,21 @@ class Stored:
                 self.message_id, subscription, fence, 1, 1, 1, 0, self.kind, said.name, self.key, said.payload,
                 self.emitted_at, self.correlation_id, said.causation_id, said.traceparent,
             )
-            for subscription, fence in zip(self.leased, self.fences, strict=True)
+            for fence, subscription in sorted(zip(self.fences, self.leased, strict=True))
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What a worker brings to an emit: its id, the subscriptions it hosts, how many deliveries it can start now."""
+class Lease(NamedTuple):
+    """What a worker brings to a claim or an emit: its id, the subscriptions it hosts, and how many deliveries it can
+    start now; to an emit, of how many of the messages.
+    """
 
     worker: int | None
     hosts: list[int]
     places: int
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(NamedTuple):
     """A delivery whose worker is gone."""
 
     message_id: UUID
@@ -88,8 +85,7 @@ class Orphan:
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """An outcome with the delivery and the fence it is for."""
 
     message_id: UUID
@@ -171,8 +167,8 @@ class Store:
             committing=True,
         )  # fmt: skip
         return [
-            Stored(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or (), row[7] or (), row[8] or (), row[9])
-            for row in rows
+            Stored(row[1], row[2], row[3], row[4], row[5], row[6], row[7] or (), row[8] or (), row[9] or (), row[10])
+            for row in sorted(rows)  # by their place; no two are equal there
         ]
 
     async def claim(
@@ -183,16 +179,16 @@ class Store:
         floors: by subscription, a fence up to which nothing is looked at.
         """
         values = (worker, list(subscriptions), None if floors is None else list(floors), places)
-        return [Claimed(*row) for row in await self._rows("claim", values)]
+        return [Claimed._make(row) for row in await self._rows("claim", values)]
 
     async def claim_alone(self, worker: int, subscriptions: Sequence[int]) -> Claimed | None:
         """Take one delivery that is to run with no neighbours."""
         rows = await self._rows("claim_alone", (worker, list(subscriptions)))
-        return Claimed(*rows[0]) if rows else None
+        return Claimed._make(rows[0]) if rows else None
 
     async def held(self, worker: int) -> list[Claimed]:
         """What the database holds as running under a worker."""
-        return [Claimed(*row) for row in await self._rows("held", (worker,))]
+        return [Claimed._make(row) for row in await self._rows("held", (worker,))]
 
     async def taken_away(self, running: Sequence[tuple[UUID, int, int]]) -> list[tuple[UUID, int, int]]:
         """Which of the deliveries that a worker runs (message id, subscription number, fence) are no longer its own."""

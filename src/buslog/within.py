@@ -54,7 +54,7 @@ async def _fetched(cursor: Any) -> Any:
 
 
 def _statement(connection: Executes | ExecutesAsync, name: str, said: Said) -> tuple[Any, dict[str, Any]]:
-    values = {field: getattr(said, field) for field in Said.__slots__}
+    values = said._asdict()
     if not type(connection).__module__.startswith("sqlalchemy"):
         return db.query(name), values
     from sqlalchemy import text  # noqa: PLC0415  (whoever passes such a connection has imported it)

@@ -8,7 +8,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from buslog import db
@@ -77,23 +77,34 @@ class Worker:
         self._tell_hosts()
 
     @asynccontextmanager
-    async def leasing(self, wanted: int) -> AsyncIterator[Lease]:
-        """What the database may lease to this worker now, at most `wanted` places. They are kept free until the end, by
-        when what was leased has been started; nobody asks meanwhile what is leased to us.
+    async def leasing(self, names: Sequence[str] | None = None) -> AsyncIterator[Lease]:
+        """What the database may lease to this worker now: to a claim all its free places; to an emit of messages of
+        these names, of how many of them it can start the deliveries. The places are kept free until the end, by when
+        what was leased has been started; nobody asks meanwhile what is leased to us.
         """
         async with self._gate.shared():
-            places = min(wanted, self._running.free_places)
+            free = self._running.free_places
+            wanted, places = (free, free) if names is None else self._startable(names, free)
             self._running.reserve(places)
             try:
-                yield NOBODY if self._id is None or self._closed else Lease(self._id, list(self._hosted), places)
+                yield NOBODY if self._id is None or self._closed else Lease(self._id, list(self._hosted), wanted)
             finally:
                 self._running.give_back(places)
 
-    def places_for(self, names: Iterable[str]) -> int:
-        """How many deliveries of new messages are to start here: none while older ones wait for places."""
-        return 0 if self._behind else sum(map(self._fan_out, names))
+    def _startable(self, names: Sequence[str], free: int) -> tuple[int, int]:
+        """Of how many messages, from the first on, all deliveries find places, and how many places those are. None
+        while older deliveries wait for places: what is new would overtake them for ever.
+        """
+        messages = places = 0
+        if not self._behind:
+            for name in names:
+                if places + self._fan_out(name) > free:
+                    break
+                messages, places = messages + 1, places + self._fan_out(name)
+        return messages, places
 
     def _fan_out(self, name: str) -> int:
+        """How many of the hosted subscriptions hear a name."""
         found = self._fan_outs.get(name)
         if found is None:
             found = self._fan_outs[name] = sum(hosted.hears(name) for hosted in self._hosted.values())
@@ -152,7 +163,7 @@ class Worker:
         if not self._hosted or self._id is None:
             return self._settings.poll
         await self._look_for_one_alone()
-        async with self.leasing(self._settings.concurrency) as lease:
+        async with self.leasing() as lease:
             claims = []
             if lease.worker is not None and lease.places:
                 hosts = self._by_priority(lease.hosts)

@@ -134,7 +134,7 @@ async def test_each_subscriber_sees_the_message_it_handles_as_the_current_one(th
 
 async def test_the_idempotency_key_is_the_same_for_every_retry(threads: ThreadPoolExecutor) -> None:
     given = claimed()
-    again = Claimed(**{**{f: getattr(given, f) for f in Claimed.__slots__}, "attempt": 2, "generation": 2})
+    again = given._replace(attempt=2, generation=2)
     first = await outcome_of(lambda m: m.idempotency_key, threads, given, id="mail")
     assert first.result == (await outcome_of(lambda m: m.idempotency_key, threads, again, id="mail")).result
 

@@ -118,21 +118,47 @@ CREATE FUNCTION buslog.add_names(names text[]) RETURNS void LANGUAGE sql AS $$
     ON CONFLICT DO NOTHING
 $$;
 
+-- A function, so that an emit that has no cause does not pay for the look.
+CREATE FUNCTION buslog.correlation_of(message uuid) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT m.correlation_id FROM buslog.messages m WHERE m.id = message
+$$;
+
+-- The subscriptions that hear a name by a pattern alone. No pattern hears a command.
+CREATE FUNCTION buslog.pattern_routes(message_name text) RETURNS SETOF integer LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT r.subscription_id FROM buslog.routes r
+    WHERE message_name LIKE r.pattern
+      AND NOT EXISTS (SELECT FROM buslog.routes x JOIN buslog.subscriptions c ON c.id = x.subscription_id
+                      WHERE x.name = message_name AND x.pattern IS NULL AND (c.id = r.subscription_id OR c.kind = 'command'))
+$$;
+
+-- Where a serial subscription stands in the chain of a message: 1 is its head.
+CREATE FUNCTION buslog.place_in_chain(message_name text, subscription integer) RETURNS smallint LANGUAGE sql STABLE AS $$
+    SELECT p.place FROM (
+        SELECT r.id, (row_number() OVER (ORDER BY r.chain_order, r.by_pattern, r.position, r.id))::smallint AS place
+        FROM (SELECT s.id, s.chain_order, s.position, r.by_pattern
+              FROM (SELECT x.subscription_id, false AS by_pattern FROM buslog.routes x
+                    WHERE x.name = message_name AND x.pattern IS NULL
+                  UNION ALL SELECT f, true FROM buslog.pattern_routes(message_name) AS f) AS r
+              JOIN buslog.subscriptions s ON s.id = r.subscription_id
+              WHERE s.active AND s.mode = 'serial') AS r
+    ) AS p WHERE p.id = subscription
+$$;
+
 -- Many messages, one transaction. Arrays run in parallel; element i is message i; null for an array of nulls.
 --   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
 --   dedupe_keys, dedupe_windows (seconds): a message whose dedupe key was used within its window is not stored again; its
 --   row tells the first one's id and says `duplicate`.
---   by_worker, hosts, slots: the emitting process's worker (or null), the subscriptions it hosts, and how many
---   async or serial deliveries it can start at once. What it can start is born running, leased to it;
---   its sync deliveries always are, because the publisher waits for them.
--- One row a message, in the order given: which deliveries were born leased (parallel arrays with their fences, in the
--- order in which they are to start), and which sync ones some other worker has to run.
+--   by_worker, hosts, started: the emitting process's worker (or null), the subscriptions it hosts, and of how many
+--   messages, from the first on, it can start the async and serial deliveries at once: those are born running, leased to
+--   it. Its sync deliveries always are, because the publisher waits for them.
+-- One row a message, `place` being its place among those given: which deliveries were born leased (parallel arrays with
+-- their fences, in the order in which they are to start), and which sync ones some other worker has to run.
 CREATE FUNCTION buslog.emit_many(
     names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[], traceparents text[],
     delays double precision[], due_ats timestamptz[], dedupe_keys text[], dedupe_windows double precision[],
-    source text, actor text, by_worker bigint, hosts integer[], slots integer
+    source text, actor text, by_worker bigint, hosts integer[], started integer
 ) RETURNS TABLE (
-    message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
+    place integer, message_id uuid, kind buslog.kind, key text, emitted_at timestamptz, correlation_id uuid,
     routed smallint, leased integer[], fences bigint[], awaited integer[], duplicate boolean
 ) LANGUAGE plpgsql
 -- Planning anew for each call took half the time of a lone emit.
@@ -173,47 +199,39 @@ BEGIN
 
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*, coalesce(taken.ids[t.ordinal], buslog.new_id(t.emitted_at)) AS id,
+        SELECT t.*, coalesce(taken.ids[t.place], buslog.new_id(t.emitted_at)) AS id,
                greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
         FROM (
-            SELECT u.ordinal, u.name, u.payload, u.correlation_id, u.causation_id, u.traceparent,
+            SELECT u.place::integer, u.name, u.payload, u.correlation_id, u.causation_id, u.traceparent,
                    coalesce(u.key, buslog.key_of(u.payload, state.key_path)) AS key, u.delay, u.due_at,
-                   buslog.moment(base, u.ordinal) AS emitted_at
+                   buslog.moment(base, u.place) AS emitted_at
             FROM unnest(names, payloads, keys, correlation_ids, causation_ids, traceparents, delays, due_ats)
-                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, traceparent, delay, due_at, ordinal)
-            WHERE u.ordinal <> ALL (taken.duplicates)
+                 WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, traceparent, delay, due_at, place)
+            WHERE u.place <> ALL (taken.duplicates)
         ) AS t
-    ), routed AS (
-        SELECT said.ordinal, r.subscription_id, false AS by_pattern
-        FROM said JOIN buslog.routes r ON r.name = said.name AND r.pattern IS NULL
-      UNION ALL
-        SELECT DISTINCT said.ordinal, r.subscription_id, true
-        FROM said JOIN buslog.routes r ON said.name LIKE r.pattern
-        WHERE state.has_patterns
-          AND NOT EXISTS (SELECT FROM buslog.routes x JOIN buslog.subscriptions c ON c.id = x.subscription_id
-                          WHERE x.name = said.name AND x.pattern IS NULL AND (c.id = r.subscription_id OR c.kind = 'command'))
-    ), fan AS (
-        SELECT said.ordinal, said.id, s.id AS subscription_id, s.kind, s.mode, r.by_pattern, s.position,
-               CASE WHEN s.mode = 'serial' THEN
-                   row_number() OVER (PARTITION BY said.ordinal, s.mode ORDER BY s.chain_order, r.by_pattern, s.position, s.id)
-               END AS chain,
-               CASE WHEN s.ordered_by_key THEN said.key END AS order_key,
-               CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
-               state.worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
-                   AND NOT (s.ordered_by_key AND said.key IS NOT NULL)
-                   AND coalesce(s.concurrency, s.rate_count, s.outage_after) IS NULL
-                   AND coalesce(said.due <= said.emitted_at, true) AS hosted
-        FROM said
-        JOIN routed r USING (ordinal)
-        JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
     ), placed AS MATERIALIZED (
-        SELECT f.*, CASE WHEN f.waits OR f.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END AS ready_seq
+        SELECT f.*, f.hosted AND NOT f.waits AND (f.mode = 'sync' OR f.place <= started) AS leased,
+               CASE WHEN f.waits OR f.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END AS ready_seq
         FROM (
-            SELECT f.*, f.chain > 1 OR f.order_key IS NOT NULL AND f.due_at IS NULL AS waits,
-                   f.startable AND (f.mode = 'sync' OR count(*) FILTER (WHERE f.startable AND f.mode <> 'sync')
-                       OVER (ORDER BY f.ordinal, f.by_pattern, f.position, f.subscription_id) <= slots) AS leased
-            FROM (SELECT fan.*, fan.hosted AND coalesce(fan.chain, 1) = 1 AS startable FROM fan) AS f
-            ORDER BY f.ordinal, f.by_pattern, f.position, f.subscription_id
+            SELECT g.*, coalesce(g.chain > 1, false) OR g.order_key IS NOT NULL AND g.due_at IS NULL AS waits
+            FROM (
+                SELECT said.place, said.id, s.id AS subscription_id, s.kind, s.mode,
+                       CASE WHEN s.mode = 'serial' THEN buslog.place_in_chain(said.name, s.id) END AS chain,
+                       CASE WHEN s.ordered_by_key THEN said.key END AS order_key,
+                       CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
+                       state.worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
+                           AND coalesce(s.concurrency, s.rate_count, s.outage_after) IS NULL
+                           AND coalesce(said.due <= said.emitted_at, true) AS hosted
+                FROM said
+                CROSS JOIN LATERAL (
+                    SELECT r.subscription_id, false AS by_pattern FROM buslog.routes r
+                    WHERE r.name = said.name AND r.pattern IS NULL
+                  UNION ALL
+                    SELECT f, true FROM buslog.pattern_routes(said.name) AS f WHERE state.has_patterns
+                ) AS r
+                JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
+                ORDER BY said.place, r.by_pattern, s.position, s.id
+            ) AS g
         ) AS f
     ), delivered AS (
         INSERT INTO buslog.deliveries
@@ -225,33 +243,34 @@ BEGIN
                CASE WHEN p.waits THEN NULL ELSE p.due_at END,
                CASE WHEN p.leased THEN clock_timestamp() END, p.order_key
         FROM placed p
-    ), spread AS MATERIALIZED (
-        SELECT p.ordinal, count(*) AS routed, bool_or(p.kind = 'command') AS is_command,
-               array_agg(p.subscription_id ORDER BY p.ready_seq) FILTER (WHERE p.leased) AS leased,
-               array_agg(p.ready_seq ORDER BY p.ready_seq) FILTER (WHERE p.leased) AS fences,
-               array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased AND p.due_at IS NULL) AS awaited
-        FROM placed p GROUP BY p.ordinal
-    ), full_said AS MATERIALIZED (
-        SELECT said.ordinal, said.id, said.key, said.emitted_at, said.name, said.causation_id, said.traceparent, said.payload,
+    ), answer AS MATERIALIZED (
+        SELECT said.*, x.leased, x.fences, x.awaited, coalesce(x.routed, 0)::smallint AS routed,
                CASE WHEN x.is_command THEN 'command' ELSE 'event' END::buslog.kind AS kind,
-               coalesce(x.routed, 0)::smallint AS routed, x.leased, x.fences, x.awaited,
                CASE WHEN said.correlation_id IS NOT NULL THEN said.correlation_id
                     WHEN said.causation_id IS NULL THEN said.id
-                    ELSE coalesce((SELECT c.correlation_id FROM buslog.messages c WHERE c.id = said.causation_id), said.id)
-               END AS correlation_id
-        FROM said LEFT JOIN spread x USING (ordinal)
+                    ELSE coalesce(buslog.correlation_of(said.causation_id), said.id) END AS correlation
+        FROM said LEFT JOIN (
+            SELECT p.place, count(*) AS routed, bool_or(p.kind = 'command') AS is_command,
+                   array_agg(p.subscription_id) FILTER (WHERE p.leased) AS leased,
+                   array_agg(p.ready_seq) FILTER (WHERE p.leased) AS fences,
+                   array_agg(p.subscription_id) FILTER (WHERE p.mode = 'sync' AND NOT p.leased AND p.due_at IS NULL) AS awaited
+            FROM placed p GROUP BY p.place
+        ) AS x USING (place)
     ), stored AS (
         INSERT INTO buslog.messages
             (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, traceparent, payload)
-        SELECT f.id, f.kind, f.routed, f.emitted_at, f.correlation_id, f.causation_id, f.name, f.key, source, actor,
-               f.traceparent, f.payload
-        FROM full_said f
+        SELECT a.id, a.kind, a.routed, a.emitted_at, a.correlation, a.causation_id, a.name, a.key, source, actor,
+               a.traceparent, a.payload
+        FROM answer a
     )
-    SELECT coalesce(f.id, taken.ids[o.place]), f.kind, f.key, f.emitted_at, f.correlation_id,
-           coalesce(f.routed, 0::smallint), f.leased, f.fences, f.awaited, f.id IS NULL
-    FROM generate_subscripts(names, 1) AS o (place)
-    LEFT JOIN full_said f ON f.ordinal = o.place
-    ORDER BY o.place;
+    SELECT a.place, a.id, a.kind, a.key, a.emitted_at, a.correlation, a.routed, a.leased, a.fences, a.awaited, false
+    FROM answer a;
+
+    IF taken.duplicates <> '{}' THEN
+        RETURN QUERY SELECT d, taken.ids[d], NULL::buslog.kind, NULL::text, NULL::timestamptz, NULL::uuid, 0::smallint,
+                            NULL::integer[], NULL::bigint[], NULL::integer[], true
+                     FROM unnest(taken.duplicates) AS d;
+    END IF;
 END $$;
 
 -- The public door for any language and any driver: commits and rolls back with its caller.
