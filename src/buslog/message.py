@@ -50,8 +50,8 @@ MESSAGE_STATES = (State.UNROUTED, State.IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Message(Generic[PayloadT]):
-    """A message as one subscriber receives it. Each subscriber gets a payload of its own."""
+class Record(Generic[PayloadT]):
+    """A message as it stands in the log, whoever reacts to it. `emitted_at` is the database's time."""
 
     id: UUID
     kind: Kind
@@ -61,6 +61,12 @@ class Message(Generic[PayloadT]):
     emitted_at: datetime
     correlation_id: UUID
     causation_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Record[PayloadT]):
+    """A message as one subscriber receives it. Each subscriber gets a payload of its own."""
+
     subscription: str
     attempt: int
     generation: int
