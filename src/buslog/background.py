@@ -28,12 +28,7 @@ class LoopThread:
         await self._ended.wait()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, and wait for it here. Raises what it raises; TypeError inside that loop, which would
-        wait for itself.
-        """
-        if threading.current_thread() is self._thread:
-            coroutine.close()
-            raise TypeError("this thread runs the bus's event loop: await instead")
+        """Run a coroutine there, and wait for it here, in another thread. Raises what it raises."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def end(self) -> None:

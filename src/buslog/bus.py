@@ -169,7 +169,11 @@ class Bus(Subscribing):
             end_with_program()
 
     def stop_in_thread(self) -> None:
-        """Stop what `start_in_thread` started, as `stop` does; what was emitted is sent first."""
+        """Stop what `start_in_thread` started, as `stop` does. TypeError in the bus's own event loop, which would wait
+        for itself.
+        """
+        if self._running is not None and self._running.is_here():
+            raise TypeError("in the bus's own event loop, nobody can wait for its end")
         with self._starting:
             thread, self._thread = self._thread, None
             if thread is not None:
