@@ -3,10 +3,12 @@
 from buslog.bus import Bus
 from buslog.emission import Emission
 from buslog.errors import BuslogError, StillPending, SubscribersFailed
+from buslog.event import Event
 from buslog.execution import Cancel, Fail, Retry, TimedOut
 from buslog.flow import Outage, Rate
-from buslog.message import Emitted, Kind, Message, Mode, State
+from buslog.message import Emitted, Kind, Message, Mode, Record, State
 from buslog.retry import RetryPolicy
+from buslog.subscribing import Off, SubscriberAdded, SubscriberRemoved
 
 __all__ = [
     "Bus",
@@ -14,16 +16,21 @@ __all__ = [
     "Cancel",
     "Emission",
     "Emitted",
+    "Event",
     "Fail",
     "Kind",
     "Message",
     "Mode",
+    "Off",
     "Outage",
     "Rate",
+    "Record",
     "Retry",
     "RetryPolicy",
     "State",
     "StillPending",
+    "SubscriberAdded",
+    "SubscriberRemoved",
     "SubscribersFailed",
     "TimedOut",
 ]

@@ -1,175 +1,101 @@
-"""The public face of the core: on, off, command, emit."""
+"""The public face of the core: start and stop, emit; on, off and command are `subscribing`'s."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
+import threading
+from collections.abc import Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, cast, overload
-from uuid import UUID
 
-from buslog import db
+from buslog.background import LoopThread, end_with_program, forget_after_fork
 from buslog.config import Settings, settings
-from buslog.emission import Emission, SubscriberFailed, make_said
-from buslog.errors import BusNotStarted, DatabaseUnavailable, StillPending, SubscribersFailed
-from buslog.message import Emitted, Kind, Message, State
-from buslog.notifier import Notifier
-from buslog.outbox import Outbox, Receipt
+from buslog.emission import Emission, EmitOptions, make_said
+from buslog.errors import Misconfigured
+from buslog.event import Event, name_of
+from buslog.message import Emitted
+from buslog.running import Running, current_loop, not_started, start_running
 from buslog.store import Said, Store
-from buslog.subscription import CommandOptions, Options, Registry, Subscriber, Subscription, make_subscription
+from buslog.subscribing import Subscribing
+from buslog.subscription import Subscription
 from buslog.within import Executes, ExecutesAsync, emit_async, emit_sync, is_async
 from buslog.worker import Worker
 
-log = logging.getLogger("buslog")
-
-SubscriberT = TypeVar("SubscriberT", bound=Callable[[Message[Any]], Any])
+P = TypeVar("P")
 
 
-class Bus:
+class Bus(Subscribing):
     """An event bus whose messages are stored in PostgreSQL before anyone reacts.
 
     `async with bus` registers its subscribers and hosts them: this process runs their deliveries, also those that
-    other processes emitted. `Bus(host=False)` only emits. The database is `BUSLOG_DSN`, or an embedded PostgreSQL.
+    other processes emitted. `with bus` does the same for a program without an event loop, in a thread.
+    `Bus(host=False)` only emits. The database is `BUSLOG_DSN`, or an embedded PostgreSQL.
+
+    debug: log each subscribe, unsubscribe and emit of this bus, to the logger `buslog.debug` or to one of your own.
     """
 
-    def __init__(self, *, host: bool = True, settings: Settings | None = None) -> None:
+    def __init__(
+        self, *, host: bool = True, settings: Settings | None = None, debug: bool | logging.Logger = False
+    ) -> None:
+        super().__init__(logging.getLogger("buslog.debug") if debug is True else debug or None)
         self._host = host
         self._settings = settings
-        self._registry = Registry()
-        self._numbers: dict[str, int] = {}
-        self._database: db.Database | None = None
-        self._store: Store | None = None
-        self._worker: Worker | None = None
-        self._outbox: Outbox | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._emissions: set[asyncio.Task[Emitted]] = set()
-
-    # ── subscribe ───────────────────────────────────────────────────────────────
-
-    @overload
-    def on(
-        self, names: str | Sequence[str], subscriber: Subscriber, **options: Unpack[Options]
-    ) -> Callable[[], None]: ...
-
-    @overload
-    def on(self, names: str | Sequence[str], **options: Unpack[Options]) -> Callable[[SubscriberT], SubscriberT]: ...
-
-    def on(
-        self, names: str | Sequence[str], subscriber: Subscriber | None = None, **options: Unpack[Options]
-    ) -> Callable[[], None] | Callable[[SubscriberT], SubscriberT]:
-        """React to events. As a decorator returns the function; called with a subscriber returns its `off`.
-
-        names: one or several; a `*` stands for any characters, so `"*"` is every event, and such a subscriber starts
-        after those that name theirs. Commands are not events: no pattern reaches them.
-        options: see `Options`. Raises `InvalidSubscription`; TypeError for a subscriber that cannot be called.
-        """
-
-        def subscribe(function: Subscriber) -> Callable[[], None]:
-            new = make_subscription(names, function, Kind.EVENT, **options)
-            self._add(new)
-            return lambda: self.off(new.names, function)
-
-        if subscriber is not None:
-            return subscribe(subscriber)
-        return _decorator(subscribe)
-
-    def command(self, name: str, **options: Unpack[CommandOptions]) -> Callable[[SubscriberT], SubscriberT]:
-        """Carry out a command: it has exactly one subscriber, and a form on the dashboard made from `payload`.
-
-        options: see `CommandOptions`. Raises `InvalidSubscription`.
-        """
-        return _decorator(lambda function: self._add(make_subscription(name, function, Kind.COMMAND, **options)))
-
-    def off(self, names: str | Sequence[str], subscriber: Subscriber) -> None:
-        """Take a subscriber off the bus, for every process: messages emitted from now on do not reach it, and this
-        process starts no more of its deliveries. What it was already sent waits until somebody hosts it again.
-        Does nothing for an unknown subscriber.
-        """
-        gone = (names,) if isinstance(names, str) else tuple(names)
-        old = self._registry.remove(gone, subscriber)
-        if old is None or self._outbox is None:
-            return
-        still_hosted = self._registry.get(old.id) is not None
-        if self._worker is not None and not still_hosted:
-            self._worker.unhost(self._numbers[old.id])
-        store = self._started_store
-        self._outbox.change(lambda: store.unregister(old.id, gone))
+        self._running: Running | None = None
+        self._thread: LoopThread | None = None
+        self._starting = threading.Lock()
 
     # ── emit ────────────────────────────────────────────────────────────────────
 
-    def emit(
-        self,
-        name: str,
-        payload: Mapping[str, Any] | Any = None,
-        *,
-        key: str | None = None,
-        after: float | timedelta | None = None,
-        at: datetime | None = None,
-        dedupe_key: str | None = None,
-        dedupe_window: float | timedelta = timedelta(days=1),
-    ) -> Emission:
+    @overload
+    def emit(self, name: Event[P], payload: P, **options: Unpack[EmitOptions]) -> Emission: ...
+
+    @overload
+    def emit(self, name: str, payload: Mapping[str, Any] | Any = None, **options: Unpack[EmitOptions]) -> Emission: ...
+
+    def emit(self, name: str | Event[Any], payload: Any = None, **options: Unpack[EmitOptions]) -> Emission:
         """Say something. Already under way when this returns; awaiting it means: committed, and resolved by the sync
         subscribers. A message emitted while a subscriber runs is caused by the one being handled.
 
-        payload: a JSON object, or an instance of the command's declared type. key: by default the payload's
-        `shipmentId` (`BUSLOG_KEY_FIELD`). after, at: its deliveries are scheduled for so many seconds later by the
-        database's clock, or for a moment with an offset; nobody waits for them, sync or not. dedupe_key: an emit with
-        one that is in use, for `dedupe_window` (seconds) from its first emit on, stores nothing and returns the first
-        message's id as a `duplicate`, so that an emit whose outcome is unknown can be repeated. Callable from the bus's
-        event loop and from plain threads.
+        payload: a JSON object, or an instance of the declared type of the event or command, which checks it. options:
+        see `EmitOptions`; for a message that is due later nobody waits, sync or not. Callable from the bus's event
+        loop, from others, and from plain threads, which ask for its `result()`.
 
         Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `SubscribersFailed` (an ExceptionGroup: the
         message is stored and what failed is retried), `StillPending`, `DatabaseUnavailable`, `OutcomeUnknown`.
         """
-        loop = self._loop
-        if loop is None or self._outbox is None:
-            raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
-        said = make_said(
-            self._registry,
-            name,
-            payload,
-            key=key,
-            after=after,
-            at=at,
-            dedupe_key=dedupe_key,
-            dedupe_window=dedupe_window,
-        )  # fmt: skip
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is loop:
-            return Emission(self._track(self._resolve(self._outbox.put(said))))
-        return Emission(asyncio.run_coroutine_threadsafe(self._put_and_resolve(said), loop))
+        running = self._started()
+        return Emission(running.put(self._said("emit", name, payload, options)))
 
     @overload
     def emit_within(
-        self, connection: ExecutesAsync, name: str, payload: Mapping[str, Any] | Any = ..., *, key: str | None = ...,
-        after: float | timedelta | None = ..., at: datetime | None = ..., dedupe_key: str | None = ...,
-        dedupe_window: float | timedelta = ...,
-    ) -> Coroutine[Any, Any, Emitted]: ...  # fmt: skip
+        self, connection: ExecutesAsync, name: Event[P], payload: P, **options: Unpack[EmitOptions]
+    ) -> Coroutine[Any, Any, Emitted]: ...
 
     @overload
     def emit_within(
-        self, connection: Executes, name: str, payload: Mapping[str, Any] | Any = ..., *, key: str | None = ...,
-        after: float | timedelta | None = ..., at: datetime | None = ..., dedupe_key: str | None = ...,
-        dedupe_window: float | timedelta = ...,
-    ) -> Emitted: ...  # fmt: skip
+        self,
+        connection: ExecutesAsync,
+        name: str,
+        payload: Mapping[str, Any] | Any = ...,
+        **options: Unpack[EmitOptions],
+    ) -> Coroutine[Any, Any, Emitted]: ...
+
+    @overload
+    def emit_within(
+        self, connection: Executes, name: Event[P], payload: P, **options: Unpack[EmitOptions]
+    ) -> Emitted: ...
+
+    @overload
+    def emit_within(
+        self, connection: Executes, name: str, payload: Mapping[str, Any] | Any = ..., **options: Unpack[EmitOptions]
+    ) -> Emitted: ...
 
     def emit_within(
         self,
         connection: Executes | ExecutesAsync,
-        name: str,
-        payload: Mapping[str, Any] | Any = None,
-        *,
-        key: str | None = None,
-        after: float | timedelta | None = None,
-        at: datetime | None = None,
-        dedupe_key: str | None = None,
-        dedupe_window: float | timedelta = timedelta(days=1),
+        name: str | Event[Any],
+        payload: Any = None,
+        **options: Unpack[EmitOptions],
     ) -> Emitted | Coroutine[Any, Any, Emitted]:
         """Say something in your own transaction: it commits and rolls back with what you write beside it.
 
@@ -178,109 +104,41 @@ class Bus:
         notice the commit within their poll. The other arguments are `emit`'s. Raises `InvalidMessage`, also for a name
         with sync subscribers: they would wait for the commit, and the commit for them.
         """
-        said = make_said(
-            self._registry,
-            name,
-            payload,
-            key=key,
-            after=after,
-            at=at,
-            dedupe_key=dedupe_key,
-            dedupe_window=dedupe_window,
-        )  # fmt: skip
+        said = self._said("emit within a transaction", name, payload, options)
         if is_async(connection):
             return emit_async(cast("ExecutesAsync", connection), said)
         return emit_sync(cast("Executes", connection), said)
 
-    def _track(self, resolution: Coroutine[Any, Any, Emitted]) -> asyncio.Task[Emitted]:
-        task = asyncio.create_task(resolution)
-        self._emissions.add(task)
-        task.add_done_callback(self._emissions.discard)
-        return task
-
-    async def _put_and_resolve(self, said: Said) -> Emitted:
-        if self._outbox is None:
-            raise BusNotStarted(field="bus", rule="is started before it emits", mend="Emit inside `async with bus:`.")
-        return await self._track(self._resolve(self._outbox.put(said)))
-
-    async def _resolve(self, receipt: asyncio.Future[Receipt]) -> Emitted:
-        stored, sync = (done := await receipt).stored, done.sync
-        outcomes = [await waiter for waiter in sync.values()]
-        errors = [outcome.exception for outcome in outcomes if outcome.exception is not None]
-        if any(outcome.state is State.PENDING for outcome in outcomes):
-            errors.append(_still_pending(stored.message_id))
-        if stored.awaited:
-            errors += await self._await_elsewhere(stored.message_id, stored.awaited)
-        if errors:
-            raise SubscribersFailed(stored.message_id, errors)
-        return Emitted(stored.message_id, stored.routed, stored.duplicate)
-
-    async def _await_elsewhere(self, message_id: UUID, subscriptions: Sequence[int]) -> list[Exception]:
-        """Sync subscribers that another process hosts: their first outcome, looked for until the deadline."""
-        give_up_at = time.monotonic() + self._chosen.sync_wait
-        pause = 0.01
-        while True:
-            try:
-                found = await self._started_store.outcomes_of(message_id, subscriptions)
-            except DatabaseUnavailable:
-                found = {}  # the message is stored: whoever waits must not hear that it is not
-            errors: list[Exception] = [
-                SubscriberFailed(
-                    field="sync subscriber", rule="succeeds", was=f"{error_type}: {error}",
-                    mend="It is retried in the background.",
-                )
-                for state, error_type, error in found.values()
-                if error_type is not None or state is State.CANCELLED
-            ]  # fmt: skip
-            if len(errors) + sum(state is State.SUCCEEDED for state, _, _ in found.values()) >= len(subscriptions):
-                return errors
-            if time.monotonic() >= give_up_at or self._loop is None:
-                return [*errors, _still_pending(message_id)]
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+    def _said(self, how: str, name: str | Event[Any], payload: Any, options: EmitOptions) -> Said:
+        said = make_said(self._registry, name, payload, **options)
+        if self._debug:
+            self._debug.info("%s: %s", how, name_of(name))
+        return said
 
     # ── start and stop ──────────────────────────────────────────────────────────
 
     @property
     def database(self) -> str:
         """Which database this bus uses, for people."""
-        return str(self._database) if self._database else "not started"
+        return str(self._running.database) if self._running else "not started"
 
     async def start(self) -> None:
         """Connect, register the subscribers, and begin to run them (unless `host=False`).
 
-        Raises `Misconfigured` (settings, schema), `DatabaseUnavailable`, `InvalidSubscription`.
+        Raises `Misconfigured` (settings, schema, or it has been started), `DatabaseUnavailable`, `InvalidSubscription`.
         """
-        self._database = await asyncio.to_thread(db.Database, self._chosen, log.info)
-        try:
-            await asyncio.to_thread(self._database.prepare)
-            self._store = Store(self._database.dsn)
-            await self._store.open()
-            if self._chosen.key_field:
-                await self._store.set_key_field(self._chosen.key_field)
-            hosted = {await self._register(subscription): subscription for subscription in self._registry}
-            notifier = Notifier(self._store)
-            if self._host:
-                self._worker = Worker(self._database.dsn, self._store, notifier, self._chosen)
-                await self._worker.start(hosted)
-        except BaseException:
-            await self._close()
-            raise
-        self._outbox = Outbox(self._store, self._worker, notifier)
-        self._loop = asyncio.get_running_loop()
+        if self._running is not None:
+            raise Misconfigured(field="bus", rule="is started once", mend="Stop it first, or use it as it is.")
+        self._running = await start_running(self._chosen, self._registry, host=self._host)
+        forget_after_fork(self)
 
     async def stop(self) -> None:
         """Send what was emitted, let running subscribers finish within the grace period, release the rest, leave."""
-        if self._outbox is None:
-            return
-        await self._outbox.drain()
-        if self._worker is not None:
-            await self._worker.stop()
-        self._loop = None  # from here on emits are refused, and nobody waits for another process's subscribers
-        await self._outbox.drain()
-        await asyncio.gather(*self._emissions, return_exceptions=True)
-        self._outbox = None
-        await self._close()
+        if self._running is not None:
+            try:
+                await self._running.stop()
+            finally:
+                self._running = None
 
     async def __aenter__(self) -> Bus:
         await self.start()
@@ -291,12 +149,54 @@ class Bus:
     ) -> None:
         await self.stop()
 
-    async def _close(self) -> None:
-        if self._store is not None:
-            await self._store.close()
-        if self._database is not None:
-            await asyncio.to_thread(self._database.close)
-        self._store = self._worker = self._database = None
+    # ── in a program without an event loop ──────────────────────────────────────
+
+    def start_in_thread(self) -> None:
+        """Start in an event loop of the bus's own, in a thread; does nothing when it has been started. Callable from
+        any thread, such as that of the first request of a WSGI server. Call it after a fork, in each process: a bus
+        that was started before it must be started anew. When the program ends the bus is stopped. Raises like `start`.
+        """
+        with self._starting:
+            if self._running is not None:
+                return
+            thread = LoopThread()
+            try:
+                thread.call(self.start())
+            except BaseException:
+                thread.end()
+                raise
+            self._thread = thread
+            end_with_program()
+
+    def stop_in_thread(self) -> None:
+        """Stop what `start_in_thread` started, as `stop` does. TypeError in the bus's own event loop, which would wait
+        for itself.
+        """
+        if self._running is not None and self._running.is_here():
+            raise TypeError("in the bus's own event loop, nobody can wait for its end")
+        with self._starting:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                try:
+                    thread.call(self.stop())
+                finally:
+                    thread.end()
+
+    def __enter__(self) -> Bus:
+        if current_loop() is not None:
+            raise TypeError("in an event loop, write `async with bus`")
+        self.start_in_thread()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_in_thread()
+
+    def forget_parent(self) -> None:
+        """Called in a forked process by `background`: not started here, whatever the parent has."""
+        # Kept, not dropped: closing it would shut the parent's connections and event loop.
+        _LEFT_TO_PARENT.append((self._running, self._thread))
+        self._running = self._thread = None
+        self._starting = threading.Lock()
 
     # ── subscriptions, in memory and in the database ────────────────────────────
 
@@ -304,38 +204,28 @@ class Bus:
     def _chosen(self) -> Settings:
         return self._settings or settings()
 
+    def _started(self) -> Running:
+        if self._running is None:
+            raise not_started()
+        return self._running
+
     @property
     def _started_store(self) -> Store:
-        assert self._store is not None
-        return self._store
+        return self._started().store
 
-    def _add(self, new: Subscription) -> None:
-        subscription = self._registry.add(new)
-        if self._outbox is not None:
-            self._outbox.change(lambda: self._register_late(subscription))
+    @property
+    def _worker(self) -> Worker | None:
+        return self._running.worker if self._running else None
 
-    async def _register(self, subscription: Subscription) -> int:
-        number = await self._started_store.register(subscription, self._chosen.version)
-        self._numbers[subscription.id] = number
-        return number
+    def _register_soon(self, subscription: Subscription, added: tuple[str, ...]) -> None:
+        if self._running is not None:
+            self._running.register(subscription, lambda: self._remove(subscription.id, added))
 
-    async def _register_late(self, subscription: Subscription) -> None:
-        """A subscriber added while the bus runs counts for the emits after it."""
-        number = await self._register(subscription)
-        if self._worker is not None:
-            self._worker.host(number, subscription)
+    def _unregister_soon(self, old: Subscription, names: tuple[str, ...]) -> None:
+        if self._running is not None:
+            self._running.unregister(old.id, names)
+
+    def _end_streams(self, names: Collection[str] | None) -> None: ...
 
 
-def _still_pending(message_id: UUID) -> StillPending:
-    return StillPending(
-        field="sync subscriber", rule="has ended within the deadline", was=f"message {message_id} is still pending",
-        mend="It goes on in the background.",
-    )  # fmt: skip
-
-
-def _decorator(subscribe: Callable[[Subscriber], object]) -> Callable[[SubscriberT], SubscriberT]:
-    def decorate(function: SubscriberT) -> SubscriberT:
-        subscribe(cast("Subscriber", function))
-        return function
-
-    return decorate
+_LEFT_TO_PARENT: list[object] = []

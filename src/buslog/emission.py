@@ -6,11 +6,12 @@ import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Generator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from pydantic_core import to_jsonable_python
 
 from buslog.errors import BuslogError, InvalidMessage
+from buslog.event import Event, name_of
 from buslog.execution import PayloadRejected, current_message, parse_payload
 from buslog.message import Emitted
 from buslog.payload import check_key, check_name, checked_delay, checked_moment, encode
@@ -45,29 +46,37 @@ class Emission(Awaitable[Emitted]):
         return self._future.result(timeout)
 
 
-def make_said(
-    registry: Registry,
-    name: str,
-    payload: Any,
-    *,
-    key: str | None,
-    after: float | timedelta | None,
-    at: datetime | None,
-    dedupe_key: str | None,
-    dedupe_window: float | timedelta,
-) -> Said:
+class EmitOptions(TypedDict, total=False):
+    """What an emit takes beside name and payload."""
+
+    key: str | None
+    """What the message is about; by default the payload's `shipmentId` (`BUSLOG_KEY_FIELD`)."""
+    after: float | timedelta | None
+    """Its deliveries are scheduled for so many seconds later, by the database's clock."""
+    at: datetime | None
+    """Its deliveries are scheduled for a moment with an offset."""
+    dedupe_key: str | None
+    """An emit with one that is in use stores nothing, and tells the first message's id as a `duplicate`."""
+    dedupe_window: float | timedelta
+    """Seconds that a dedupe key is in use, from its first emit on; a day by default."""
+
+
+def make_said(registry: Registry, name: str | Event[Any], payload: Any, **options: Unpack[EmitOptions]) -> Said:
     """What `Bus.emit` was given, checked. Its cause is the message that is being handled. Raises `InvalidMessage`."""
-    check_name(name)
+    if unknown := options.keys() - EmitOptions.__annotations__.keys():
+        raise TypeError(f"unknown option {min(unknown)!r}")
+    key, after, at = options.get("key"), options.get("after"), options.get("at")
+    dedupe_key, dedupe_window = options.get("dedupe_key"), options.get("dedupe_window", timedelta(days=1))
+    declared = name if isinstance(name, Event) else registry.command(check_name(name))
     text = encode(to_jsonable(payload))
-    command = registry.command(name)
-    if command is not None and command.payload_type is not None:
+    if declared is not None and declared.payload_type is not None:
         try:
-            parse_payload(command, text)
+            parse_payload(declared.payload_type, text)
         except PayloadRejected as error:
             raise error.recast(InvalidMessage, mend="Correct that field.") from None
     cause = current_message.get()
     return Said(
-        name=name,
+        name=name_of(name),
         payload=text,
         key=check_key(key) if key is not None else None,
         correlation_id=cause.correlation_id if cause else None,

@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from buslog.errors import BuslogError
-from buslog.message import Kind, Message, State, Transaction
+from buslog.message import Kind, Message, PayloadT, State, Transaction
 from buslog.payload import MAX_RESULT_BYTES
 from buslog.retry import LONGEST_DELAY
 from buslog.subscription import Subscription
@@ -139,7 +139,7 @@ def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], T
         kind=Kind(claimed.kind),
         name=claimed.name,
         key=claimed.key,
-        payload=_decoded(claimed.payload),
+        payload=decode(claimed.payload),
         emitted_at=claimed.emitted_at,
         correlation_id=claimed.correlation_id,
         causation_id=claimed.causation_id,
@@ -151,10 +151,11 @@ def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], T
     )
     if subscription.payload_type is None:
         return message
-    return message.with_payload(parse_payload(subscription, claimed.payload))
+    return message.with_payload(parse_payload(subscription.payload_type, claimed.payload))
 
 
-def _decoded(text: str) -> Any:
+def decode(text: str) -> Any:
+    """A stored payload's JSON. Raises `PayloadRejected`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -163,11 +164,10 @@ def _decoded(text: str) -> Any:
         ) from None
 
 
-def parse_payload(subscription: Subscription, text: str) -> Any:
-    """The payload in the subscription's declared type. Raises `PayloadRejected` naming the first field at fault."""
-    assert subscription.payload_type is not None
+def parse_payload(declared: TypeAdapter[PayloadT], text: str) -> PayloadT:
+    """The payload in its declared type. Raises `PayloadRejected` naming the first field at fault."""
     try:
-        return subscription.payload_type.validate_json(text)
+        return declared.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise PayloadRejected(

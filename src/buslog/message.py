@@ -56,8 +56,8 @@ class Transaction(AbstractAsyncContextManager[Any], AbstractContextManager[Any],
 
 
 @dataclass(frozen=True, slots=True)
-class Message(Generic[PayloadT]):
-    """A message as one subscriber receives it. Each subscriber gets a payload of its own."""
+class Record(Generic[PayloadT]):
+    """A message as it stands in the log, whoever reacts to it. `emitted_at` is the database's time."""
 
     id: UUID
     kind: Kind
@@ -67,6 +67,12 @@ class Message(Generic[PayloadT]):
     emitted_at: datetime
     correlation_id: UUID
     causation_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Record[PayloadT]):
+    """A message as one subscriber receives it. Each subscriber gets a payload of its own."""
+
     subscription: str
     attempt: int
     generation: int

@@ -1,251 +1,219 @@
-"""The deliveries that run in this process: started, stopped, and known until they are settled."""
+"""What a started bus has, from its start to its stop: how an emit is put and resolved, and what becomes of a change of
+subscriptions.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from buslog import db
 from buslog.config import Settings
-from buslog.errors import BuslogError
-from buslog.execution import RELEASED, Cancel, Claimed, Outcome, execute, runs_in_thread, unjudged
-from buslog.loops import end_all
-from buslog.message import Mode, State
+from buslog.emission import SubscriberFailed
+from buslog.errors import (
+    BuslogError,
+    BusNotStarted,
+    DatabaseUnavailable,
+    InvalidSubscription,
+    StillPending,
+    SubscribersFailed,
+)
+from buslog.message import Emitted, State
 from buslog.notifier import Notifier
-from buslog.settling import Settling
-from buslog.store import Settlement, Store
-from buslog.subscription import Subscription
-from buslog.transaction import Transactions
+from buslog.outbox import Outbox, Receipt
+from buslog.store import Said, Store
+from buslog.subscription import Registry, Subscription
+from buslog.worker import Worker
 
-log = logging.getLogger("buslog.worker")
-
-MANY_THREADS = 10_000  # made only when none is idle
-DEAF_SECONDS = 5.0  # a subscriber that swallows its cancellation for so long is left to its lease
-ALONE_PATIENCE = 60.0  # seconds that a delivery which is to run alone waits for its neighbours to end
-
-Key = tuple[UUID, int, int]  # message, subscription number, fence
+log = logging.getLogger("buslog")
 
 
+@dataclass(eq=False)
 class Running:
-    """What runs, and how many places are left. `wake` is called when there may be something to claim.
+    """A bus that has been started. Made by `start_running`, in the event loop that it belongs to."""
 
-    Sync deliveries of messages emitted by this process start even when all places are taken: their publisher waits for
-    them, and may hold one of the places itself.
-    """
+    loop: asyncio.AbstractEventLoop
+    settings: Settings
+    registry: Registry
+    database: db.Database
+    store: Store
+    outbox: Outbox
+    worker: Worker | None
+    numbers: dict[str, int]  # of the subscriptions, by id
+    ended: bool = False
+    _emissions: set[asyncio.Task[Emitted]] = field(default_factory=set)
 
-    def __init__(
-        self, dsn: str, store: Store, notifier: Notifier, settings: Settings, *, worker: str,
-        hosted: Mapping[int, Subscription], wake: Callable[[], None],
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._notifier = notifier
-        self._settings = settings
-        self._hosted = hosted
-        self._wake = wake
-        self.settling = Settling(store, worker, settings.version, self._heard)
-        self._transactions = Transactions(dsn, settings.concurrency, worker, settings.version)
-        # Places bound the others; a sync delivery must always find a thread, or its publisher waits in one for ever.
-        self._threads = ThreadPoolExecutor(MANY_THREADS, thread_name_prefix="buslog-subscriber")
-        self._in_flight: dict[Key, asyncio.Task[None]] = {}  # until settled
-        self._cancelled: set[Key] = set()  # told to stop, because a person cancelled them
-        self._waiters: dict[Key, asyncio.Future[Outcome]] = {}
-        self._places_taken = 0
-        self.starved = False  # the last look for work found no free place
-        self.closing = False  # nothing more is to start
-        self.alone = False  # what runs is to have no neighbours
+    async def stop(self) -> None:
+        """Send what was emitted, let running subscribers finish within the grace period, release the rest, leave."""
+        await self.outbox.drain()
+        if self.worker is not None:
+            await self.worker.stop()
+        self.ended = True  # from here on emits are refused, and nobody waits for another process's subscribers
+        await self.outbox.drain()
+        await asyncio.gather(*self._emissions, return_exceptions=True)
+        await _close(self.database, self.store)
 
-    # ── places ──────────────────────────────────────────────────────────────────
+    # ── emit ────────────────────────────────────────────────────────────────────
 
-    @property
-    def free_places(self) -> int:
-        return 0 if self.closing or self.alone else max(0, self._settings.concurrency - self._places_taken)
+    def put(self, said: Said) -> asyncio.Future[Emitted] | Future[Emitted]:
+        """Send a message, from any thread. Raises `BusNotStarted`; the future raises what an `Emission` does."""
+        if self.ended:
+            raise not_started()
+        if self.is_here():
+            return self._resolution(said)
+        return asyncio.run_coroutine_threadsafe(self._put_from_thread(said), self.loop)
 
-    def reserve(self, places: int) -> None:
-        self._places_taken += places
-
-    def give_back(self, places: int) -> None:
-        self._places_taken -= places
-        if places and self.starved:
-            self._wake()
-
-    # ── start ───────────────────────────────────────────────────────────────────
-
-    @property
-    def keys(self) -> set[Key]:
-        """What runs, or waits to be settled."""
-        return set(self._in_flight)
-
-    def adopt(self, claims: Iterable[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
-        """Start deliveries leased to this worker. Returns the outcomes of the sync ones, by subscription."""
-        sync: dict[int, asyncio.Future[Outcome]] = {}
-        for claimed in claims:
-            subscription = self._hosted.get(claimed.subscription_id)
-            if subscription is not None and subscription.mode is Mode.SYNC:
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiters[key_of(claimed)] = sync[claimed.subscription_id] = waiter
-            self.start(claimed)
-        return sync
-
-    def start(self, claimed: Claimed) -> None:
-        self._launch(claimed, self._run(claimed))
-
-    def start_alone(self, claimed: Claimed) -> None:
-        """Start a delivery once nothing else runs; until it has ended no places are free."""
-        self.alone = True
-        self._launch(claimed, self._run_alone(claimed))
-
-    def _launch(self, claimed: Claimed, run: Coroutine[Any, Any, None]) -> None:
-        self.reserve(1)
-        self._in_flight[key_of(claimed)] = asyncio.create_task(run)
-
-    async def _run_alone(self, claimed: Claimed) -> None:
-        log.warning("delivery %s × %s lost its worker before; it runs alone",
-                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+    async def _put_from_thread(self, said: Said) -> Emitted:
         try:
-            if await self._neighbours_end():
-                await self._run(claimed)
-            else:
-                self.give_back(1)
-                self.settling.add(_settlement(claimed, RELEASED))
-        finally:
-            self.alone = False
-            self._wake()
+            if self.ended:
+                raise not_started()
+            return await self._resolution(said)
+        except BuslogError as error:
+            log.warning("%s, emitted in a thread: %s", said.name, error)  # perhaps nobody asks for its result
+            raise
 
-    async def _neighbours_end(self) -> bool:
-        this = asyncio.current_task()
-        give_up_at = time.monotonic() + ALONE_PATIENCE
-        while neighbours := [task for task in self._in_flight.values() if task is not this and not task.done()]:
-            if self.closing or time.monotonic() >= give_up_at:
-                return False
-            await asyncio.wait(neighbours, timeout=1.0)
-        return True
+    def _resolution(self, said: Said) -> asyncio.Task[Emitted]:
+        task = asyncio.create_task(self._resolve(self.outbox.put(said)))
+        self._emissions.add(task)
+        task.add_done_callback(self._emissions.discard)
+        return task
 
-    # ── run ─────────────────────────────────────────────────────────────────────
+    async def _resolve(self, receipt: asyncio.Future[Receipt]) -> Emitted:
+        stored, sync = (done := await receipt).stored, done.sync
+        outcomes = [await waiter for waiter in sync.values()]
+        errors = [outcome.exception for outcome in outcomes if outcome.exception is not None]
+        if any(outcome.state is State.PENDING for outcome in outcomes):
+            errors.append(_still_pending(stored.message_id))
+        if stored.awaited:
+            errors += await self._await_elsewhere(stored.message_id, stored.awaited)
+        if errors:
+            raise SubscribersFailed(stored.message_id, errors)
+        return Emitted(stored.message_id, stored.routed, stored.duplicate)
 
-    async def _run(self, claimed: Claimed) -> None:
-        committed = False
-
-        def settled() -> None:
-            nonlocal committed
-            committed = True
-
-        subscription = self._hosted.get(claimed.subscription_id)
-        try:
-            if subscription is None:
-                outcome = RELEASED
-            else:
-                begin = lambda: self._transactions.make(claimed, settled)  # noqa: E731
-                outcome = await execute(claimed, subscription, self._threads, begin)
-        except asyncio.CancelledError:
-            if key_of(claimed) in self._cancelled:
-                self._forget_cancelled(claimed)
-                return
-            if subscription is not None and runs_in_thread(subscription):
-                self._abandon(claimed)
-                raise
-            outcome = RELEASED
-        except Exception as error:  # nothing may end without an outcome
-            log.exception("an attempt could not be judged")
-            assert subscription is not None
-            outcome = unjudged(error, claimed.charged, subscription)
-        finally:
-            self.give_back(1)
-        if committed:
-            await self._keep(claimed, outcome)
-        else:
-            self.settling.add(_settlement(claimed, outcome))
-
-    async def _keep(self, claimed: Claimed, outcome: Outcome) -> None:
-        """The delivery was settled in the subscriber's own transaction; what it returned is kept beside."""
-        if outcome.state is not State.SUCCEEDED:
-            log.error("delivery %s × %s had succeeded before its subscriber raised %s: %s",
-                      claimed.message_id, claimed.subscription_id, outcome.error_type, outcome.error)  # fmt: skip
-        elif outcome.result is not None:
+    async def _await_elsewhere(self, message_id: UUID, subscriptions: Sequence[int]) -> list[Exception]:
+        """Sync subscribers that another process hosts: their first outcome, looked for until the deadline."""
+        give_up_at = time.monotonic() + self.settings.sync_wait
+        pause = 0.01
+        while True:
             try:
-                await self._store.keep_result(claimed, outcome.result)
-            except BuslogError as error:
-                log.warning("the result of %s × %s was not kept: %s",
-                            claimed.message_id, claimed.subscription_id, error)  # fmt: skip
-        settlement = _settlement(claimed, Outcome(State.SUCCEEDED))
-        self._heard([settlement], {(claimed.message_id, claimed.subscription_id)})
+                found = await self.store.outcomes_of(message_id, subscriptions)
+            except DatabaseUnavailable:
+                found = {}  # the message is stored: whoever waits must not hear that it is not
+            errors: list[Exception] = [
+                SubscriberFailed(
+                    field="sync subscriber", rule="succeeds", was=f"{error_type}: {error}",
+                    mend="It is retried in the background.",
+                )
+                for state, error_type, error in found.values()
+                if error_type is not None or state is State.CANCELLED
+            ]  # fmt: skip
+            if len(errors) + sum(state is State.SUCCEEDED for state, _, _ in found.values()) >= len(subscriptions):
+                return errors
+            if time.monotonic() >= give_up_at or self.ended:
+                return [*errors, _still_pending(message_id)]
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
 
-    def _abandon(self, claimed: Claimed) -> None:
-        log.warning("delivery %s × %s still runs in its thread; its lease will run out",
-                    claimed.message_id, claimed.subscription_id)  # fmt: skip
-        self._resolve(key_of(claimed), RELEASED)
+    # ── subscriptions, in their place among the emits ───────────────────────────
 
-    # ── settled ─────────────────────────────────────────────────────────────────
+    def register(self, subscription: Subscription, refused: Callable[[], None]) -> None:
+        """A subscriber added while the bus runs counts for the emits after it. `refused` is called when the database
+        does not take it; the reason is logged.
+        """
 
-    def _heard(self, batch: Sequence[Settlement], accepted: set[tuple[UUID, int]]) -> None:
-        """What was settled, and which of it was not stale."""
-        wake = notify = False
-        for settlement in batch:
-            key = (settlement.message_id, settlement.subscription_id, settlement.fence)
-            if (settlement.message_id, settlement.subscription_id) not in accepted:
-                log.warning("stale outcome of delivery %s × %s refused", *key[:2])
-            self._in_flight.pop(key, None)
-            self._resolve(key, settlement.outcome)
-            subscription = self._hosted.get(settlement.subscription_id)
-            if subscription is not None and subscription.holds_back:
-                wake = True
-                notify = notify or subscription.holds_back_everywhere
-        if wake:
-            self._wake()  # the next of its chain or key may be ready, or a limit allow one more
-        if notify:
-            self._notifier.soon()
+        async def change() -> None:
+            try:
+                number = await self.store.register(subscription, self.settings.version)
+            except InvalidSubscription:
+                refused()
+                raise
+            self.numbers[subscription.id] = number
+            current = self.registry.get(subscription.id)
+            if self.worker is not None and current is not None:
+                self.worker.host(number, current)
 
-    def _resolve(self, key: Key, outcome: Outcome) -> None:
-        if (waiter := self._waiters.pop(key, None)) and not waiter.done():
-            waiter.set_result(outcome)
+        self._in_loop(lambda: self.outbox.change(change))
 
-    # ── cancelled under us ──────────────────────────────────────────────────────
+    def unregister(self, subscription: str, names: Sequence[str]) -> None:
+        """Names taken away from a subscription; of one that has none left this process starts nothing more."""
 
-    async def stop_cancelled(self) -> None:
-        """Stop the coroutines whose delivery is no longer ours. A plain function runs on; its outcome is refused."""
-        for key in await self._store.taken_away(list(self._in_flight)):
-            task, subscription = self._in_flight.get(key), self._hosted.get(key[1])
-            if task is None or task.done() or subscription is None or runs_in_thread(subscription):
-                continue
-            log.warning("delivery %s × %s was cancelled, or rescued; stopping it", *key[:2])
-            self._cancelled.add(key)
-            task.cancel()
+        def change() -> None:
+            if self.worker is not None and self.registry.get(subscription) is None and subscription in self.numbers:
+                self.worker.unhost(self.numbers[subscription])
+            self.outbox.change(lambda: self.store.unregister(subscription, names))
 
-    def _forget_cancelled(self, claimed: Claimed) -> None:
-        key = key_of(claimed)
-        self._cancelled.discard(key)
-        self._in_flight.pop(key, None)
-        error = Cancel("it was cancelled while it ran")
-        self._resolve(key, Outcome(State.CANCELLED, error_type="Cancel", error=str(error), exception=error))
+        self._in_loop(change)
 
-    # ── stop ────────────────────────────────────────────────────────────────────
+    def is_here(self) -> bool:
+        """Whether the caller is in this bus's event loop."""
+        return current_loop() is self.loop
 
-    async def finish(self, patience: float) -> None:
-        """Let what runs end by itself, for so many seconds."""
-        running = [task for task in self._in_flight.values() if not task.done()]
-        if running:
-            await asyncio.wait(running, timeout=patience)
+    def _in_loop(self, step: Callable[[], None]) -> None:
+        """Now, in the bus's loop; from a thread in its place among that thread's emits, which take the same way."""
+        if self.is_here():
+            step()
+            return
 
-    async def release(self) -> bool:
-        """Stop what still runs, uncharged. True when a subscriber could not be stopped and is left to its lease."""
-        running = [task for task in self._in_flight.values() if not task.done()]
-        deaf = await end_all(running, patience=DEAF_SECONDS)
-        return bool(deaf) or any(task.cancelled() for task in running)
+        async def later() -> None:
+            step()
 
-    async def close(self) -> None:
-        """After the last settle: threads and connections; publishers hear that what is left is still pending."""
-        self._threads.shutdown(wait=False)
-        await self._transactions.close()
-        for key in list(self._waiters):
-            self._resolve(key, RELEASED)
+        asyncio.run_coroutine_threadsafe(later(), self.loop)
 
 
-def key_of(claimed: Claimed) -> Key:
-    return claimed.message_id, claimed.subscription_id, claimed.fence
+async def start_running(settings: Settings, registry: Registry, *, host: bool) -> Running:
+    """Connect, register the subscribers, and begin to run them if `host`. Raises what `Bus.start` does."""
+    database = await asyncio.to_thread(db.Database, settings, log.info)
+    store: Store | None = None
+    worker: Worker | None = None
+    numbers: dict[str, int] = {}
+    try:
+        await asyncio.to_thread(database.prepare)
+        store = Store(database.dsn)
+        await store.open()
+        if settings.key_field:
+            await store.set_key_field(settings.key_field)
+        for subscription in registry:
+            numbers[subscription.id] = await store.register(subscription, settings.version)
+        notifier = Notifier(store)
+        if host:
+            worker = Worker(database.dsn, store, notifier, settings)
+            await worker.start({numbers[subscription.id]: subscription for subscription in registry})
+    except BaseException:
+        await _close(database, store)
+        raise
+    loop = asyncio.get_running_loop()
+    return Running(loop, settings, registry, database, store, Outbox(store, worker, notifier), worker, numbers)
 
 
-def _settlement(claimed: Claimed, outcome: Outcome) -> Settlement:
-    return Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome)
+async def _close(database: db.Database, store: Store | None) -> None:
+    if store is not None:
+        await store.close()
+    await asyncio.to_thread(database.close)
+
+
+def current_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that the caller runs in; None in a plain thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def not_started() -> BusNotStarted:
+    """What an emit on a bus that does not run raises."""
+    return BusNotStarted(
+        field="bus", rule="is started before it emits",
+        mend="Emit inside `async with bus` or `with bus`; a forked process starts it anew.",
+    )  # fmt: skip
+
+
+def _still_pending(message_id: UUID) -> StillPending:
+    return StillPending(
+        field="sync subscriber", rule="has ended within the deadline", was=f"message {message_id} is still pending",
+        mend="It goes on in the background.",
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 from pydantic import TypeAdapter
 
 from buslog.errors import InvalidMessage, InvalidSubscription
+from buslog.event import Event, listed, name_of
 from buslog.flow import Outage, Rate, check_range
 from buslog.message import Kind, Message, Mode
 from buslog.payload import check_name
@@ -26,10 +27,8 @@ MAX_TIMEOUT = 86_400.0
 
 
 class CommandOptions(TypedDict, total=False):
-    """What `Bus.command` takes beside the name."""
+    """What `Bus.command` takes beside name and payload."""
 
-    payload: Any
-    """A pydantic model, dataclass or TypedDict that the payload is parsed into; its schema travels with it."""
     id: str
     """Names the subscription; `module:qualname` by default. It outlives the process."""
     retry: RetryPolicy
@@ -51,7 +50,7 @@ class CommandOptions(TypedDict, total=False):
 
 
 class Options(CommandOptions, total=False):
-    """What `Bus.on` takes beside the names."""
+    """What `Bus.on` takes beside names and payload."""
 
     mode: Literal["async", "sync", "serial"]
     """`async`: the publisher does not wait. `sync`: it does. `serial`: one after the other."""
@@ -94,7 +93,7 @@ class Subscription:
 
     def hears(self, name: str) -> bool:
         """Whether one of its names, or patterns, is this."""
-        return name in self.names or any(_matches(pattern, name) for pattern in self.names if ANYTHING in pattern)
+        return any(matches(heard, name) for heard in self.names)
 
     def policy_for(self, error: BaseException) -> RetryPolicy:
         """The policy of the nearest class of an error, or the subscription's own."""
@@ -152,6 +151,13 @@ class Registry:
         found = (s for s in self._by_id.values() if s.kind is Kind.COMMAND and name in s.names)
         return next(found, None)
 
+    def reached_by(self, name: str) -> list[Subscription]:
+        """The subscriptions that a message of this name reaches. No pattern reaches a command."""
+        command = self.command(name)
+        if command is not None:
+            return [command]
+        return [s for s in self._by_id.values() if any(matches(one, name) for one in s.names)]
+
     def add(self, new: Subscription) -> Subscription:
         """Take a subscription in, or add names to the one that the same subscriber has with the same options.
 
@@ -174,17 +180,17 @@ class Registry:
         self._by_id[new.id] = new
         return new
 
-    def remove(self, names: Sequence[str], subscriber: Subscriber) -> Subscription | None:
-        """Take names away from a subscriber; returns what the subscription was, or None when it had none of them."""
-        for old in self._by_id.values():
-            if old.subscriber == subscriber and set(old.names) & set(names):
-                kept = tuple(name for name in old.names if name not in names)
-                if kept:
-                    self._by_id[old.id] = replace(old, names=kept)
-                else:
-                    del self._by_id[old.id]
-                return old
-        return None
+    def remove(self, subscription: str, names: Collection[str]) -> tuple[str, ...]:
+        """Take names away from a subscription; returns those that it had."""
+        old = self._by_id.get(subscription)
+        gone = tuple(name for name in old.names if name in names) if old is not None else ()
+        if old is not None and gone:
+            kept = tuple(name for name in old.names if name not in names)
+            if kept:
+                self._by_id[subscription] = replace(old, names=kept)
+            else:
+                del self._by_id[subscription]
+        return gone
 
     @staticmethod
     def _merged(old: Subscription, new: Subscription) -> Subscription:
@@ -197,7 +203,12 @@ class Registry:
 
 
 def make_subscription(
-    names: str | Sequence[str], subscriber: Subscriber, kind: Kind, **options: Unpack[Options]
+    names: str | Event[Any] | Sequence[str | Event[Any]],
+    subscriber: Subscriber,
+    kind: Kind,
+    *,
+    payload: Any = None,
+    **options: Unpack[Options],
 ) -> Subscription:
     """A checked subscription. Raises `InvalidSubscription`, or TypeError for what cannot be called."""
     if not callable(subscriber):
@@ -206,7 +217,7 @@ def make_subscription(
         raise TypeError(f"unknown option {min(unknown)!r}")
     given: dict[str, Any] = dict(options)
     fail_on = given.pop("fail_on", ())
-    payload = given.pop("payload", None)
+    payload = _declared_type(names) if payload is None else payload
     new = Subscription(
         id=checked_id(given.pop("id", None) or default_id(subscriber)),
         names=checked_names(names),
@@ -254,20 +265,36 @@ def _check_limits(new: Subscription) -> None:
         )
 
 
-def checked_names(names: str | Sequence[str]) -> tuple[str, ...]:
+def checked_names(names: str | Event[Any] | Sequence[str | Event[Any]]) -> tuple[str, ...]:
     """One name or several, each fit for a message. Raises `InvalidSubscription`."""
-    given = (names,) if isinstance(names, str) else tuple(names)
+    given = listed(names)
     if not given:
         raise InvalidSubscription(field="name", rule="is given", was="none", mend="Name at least one event.")
     try:
-        return tuple(dict.fromkeys(check_name(name) for name in given))
+        return tuple(dict.fromkeys(check_name(name_of(name)) for name in given))
     except InvalidMessage as error:
         raise error.recast(InvalidSubscription) from None
 
 
-@lru_cache(maxsize=10_000)
-def _matches(pattern: str, name: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split(ANYTHING))), name, re.DOTALL) is not None
+def _declared_type(names: str | Event[Any] | Sequence[str | Event[Any]]) -> Any:
+    """The payload type that the names declare, all the same or none of them any."""
+    types = [name.payload if isinstance(name, Event) else None for name in listed(names)]
+    if any(one is not types[0] for one in types):
+        raise InvalidSubscription(
+            field="names", rule="declare one type of payload", was=", ".join(name_of(name) for name in listed(names)),
+            mend="Give payload=…, or a subscriber of its own to each.",
+        )  # fmt: skip
+    return types[0] if types else None
+
+
+@lru_cache(maxsize=1_000)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split(ANYTHING)), re.DOTALL)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a subscribed name, which may hold `*`, is or covers a message's name."""
+    return pattern == name or (ANYTHING in pattern and _expression(pattern).fullmatch(name) is not None)
 
 
 def checked_id(subscription: str) -> str:

@@ -16,11 +16,11 @@ from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
 from buslog.floors import Floors
+from buslog.inflight import ALONE_PATIENCE, InFlight, key_of
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import BACKOFF, Gate, end_all, surviving, wait_for
 from buslog.notifier import Notifier
 from buslog.rescue import Rescue
-from buslog.running import ALONE_PATIENCE, Running, key_of
 from buslog.store import NOBODY, Lease, Settlement, Store
 from buslog.subscription import Subscription
 
@@ -43,7 +43,7 @@ class Worker:
         self._beat: Beat | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
-        self._running = Running(
+        self._in_flight = InFlight(
             dsn, store, notifier, settings, worker=self.name, hosted=self._hosted, wake=self._wake.set
         )
         self._floors = Floors(settings.poll)
@@ -61,7 +61,7 @@ class Worker:
         self._hosted.update(hosted)
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
-        loops = {"claim": self._claim_loop, "settle": self._running.settling.run, "listen": self._listen_loop,
+        loops = {"claim": self._claim_loop, "settle": self._in_flight.settling.run, "listen": self._listen_loop,
                  "rescue": rescue.run}  # fmt: skip
         self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
@@ -83,13 +83,13 @@ class Worker:
         what was leased has been started; nobody asks meanwhile what is leased to us.
         """
         async with self._gate.shared():
-            free = self._running.free_places
+            free = self._in_flight.free_places
             wanted, places = (free, free) if names is None else self._startable(names, free)
-            self._running.reserve(places)
+            self._in_flight.reserve(places)
             try:
                 yield NOBODY if self._id is None or self._closed else Lease(self._id, list(self._hosted), wanted)
             finally:
-                self._running.give_back(places)
+                self._in_flight.give_back(places)
 
     def _startable(self, names: Sequence[str], free: int) -> tuple[int, int]:
         """Of how many messages, from the first on, all deliveries find places, and how many places those are. None
@@ -112,7 +112,7 @@ class Worker:
 
     def adopt(self, claims: Sequence[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
         """Start deliveries leased to this worker. Returns the outcomes of the sync ones, by subscription."""
-        return self._running.adopt(claims)
+        return self._in_flight.adopt(claims)
 
     def reconcile_soon(self) -> None:
         """The answer to a claim or emit was lost: look for what the database leased to us."""
@@ -125,24 +125,24 @@ class Worker:
         A subscriber in a thread cannot be stopped: past the grace period it is left to its lease, so that nobody runs
         it a second time while it runs.
         """
-        self._running.closing = True
+        self._in_flight.closing = True
         self._wake.set()
         claim, settle, *others = self._loops
         await asyncio.gather(claim, end_all(others))
-        await self._running.finish(self._settings.grace)
+        await self._in_flight.finish(self._settings.grace)
         async with self._gate.exclusive():  # what emits half-way had leased to us has been taken in
             self._closed = True
-        abandoned = await self._running.release()
-        await self._running.settling.drain(self._settings.grace)
+        abandoned = await self._in_flight.release()
+        await self._in_flight.settling.drain(self._settings.grace)
         await end_all([settle])
         await self._leave(abandoned=abandoned)
-        await self._running.close()
+        await self._in_flight.close()
 
     # ── claim ───────────────────────────────────────────────────────────────────
 
     async def _claim_loop(self) -> None:
         backoff = BACKOFF[0]
-        while not self._running.closing:
+        while not self._in_flight.closing:
             self._wake.clear()
             try:
                 wait = await self._claim_once()
@@ -152,7 +152,7 @@ class Worker:
                 self._reconcile_at = 0.0
                 wait = backoff * random.uniform(0.5, 1.5)  # noqa: S311  (jitter)
                 backoff = min(backoff * 2, BACKOFF[1])
-            if wait and not self._running.closing:
+            if wait and not self._in_flight.closing:
                 await wait_for(self._wake, wait)
 
     async def _claim_once(self) -> float:
@@ -170,7 +170,7 @@ class Worker:
                 claims = await self._store.claim(lease.worker, hosts, lease.places, self._floors.below(hosts))
                 self._floors.claimed(claims)
             self.adopt(sorted(claims, key=lambda c: c.fence))
-        self._running.starved = lease.places == 0
+        self._in_flight.starved = lease.places == 0
         self._behind = len(claims) == lease.places
         if claims and self._behind:
             return 0.0
@@ -190,7 +190,7 @@ class Worker:
     async def _look_for_one_alone(self) -> None:
         """Once a poll: take a delivery that is to run with no neighbours; nothing more is claimed until it has run."""
         now = time.monotonic()
-        if self._running.alone or self._running.closing or now < self._alone_check_at:
+        if self._in_flight.alone or self._in_flight.closing or now < self._alone_check_at:
             return
         self._alone_check_at = now + self._settings.poll
         async with self._gate.shared():
@@ -199,7 +199,7 @@ class Worker:
             claimed = await self._store.claim_alone(self._id, list(self._hosted))
             if claimed is not None:
                 self._alone_check_at = now + ALONE_PATIENCE / 2  # should its neighbours not end, they get time
-                self._running.start_alone(claimed)
+                self._in_flight.start_alone(claimed)
 
     async def _promote_due(self) -> float:
         """Seconds until something is due; looks at most once a poll, or when the next one is due."""
@@ -215,12 +215,12 @@ class Worker:
         """Take in what is leased to us without our knowing; under the gate, so that no claim or emit is half-way."""
         async with self._gate.exclusive():
             if self._id is not None:
-                known = self._running.keys  # before asking: what is settled meanwhile must not look unheard
+                known = self._in_flight.keys  # before asking: what is settled meanwhile must not look unheard
                 for claimed in await self._store.held(self._id):
                     if key_of(claimed) not in known:
                         log.warning("delivery %s × %s was leased here unheard; running it now",
                                     claimed.message_id, claimed.subscription_id)  # fmt: skip
-                        self._running.start(claimed)
+                        self._in_flight.start(claimed)
             self._reconcile_at = time.monotonic() + RECONCILE_EVERY
 
     # ── listen, lease ────────────────────────────────────────────────────────────
@@ -234,10 +234,10 @@ class Worker:
                         await connection.execute("LISTEN buslog")
                         await connection.execute("LISTEN buslog_cancelled")
                         self._wake.set()  # what was said while nobody listened
-                        await self._running.stop_cancelled()
+                        await self._in_flight.stop_cancelled()
                         async for told in connection.notifies():
                             if told.channel == "buslog_cancelled":
-                                await self._running.stop_cancelled()
+                                await self._in_flight.stop_cancelled()
                             self._wake.set()
             except BuslogError as error:
                 log.warning("listen: %s; the poll goes on", error)
@@ -268,7 +268,7 @@ class Worker:
         if abandoned or self._id is None:
             return
         try:
-            unheard = [c for c in await self._store.held(self._id) if key_of(c) not in self._running.keys]
+            unheard = [c for c in await self._store.held(self._id) if key_of(c) not in self._in_flight.keys]
             release = [Settlement(c.message_id, c.subscription_id, c.fence, RELEASED) for c in unheard]
             if release:
                 await self._store.settle(release, self.name, self._settings.version)

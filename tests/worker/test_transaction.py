@@ -74,7 +74,9 @@ async def test_a_plain_function_has_a_transaction_too(bus: Bus, connection: db.C
     assert connection.execute("SELECT result FROM buslog.ended_deliveries").fetchall() == [("done",)]
 
 
-async def test_a_delivery_that_was_cancelled_meanwhile_writes_nothing(bus: Bus, connection: db.Connection) -> None:
+async def test_a_delivery_that_was_cancelled_meanwhile_writes_nothing(
+    bus: Bus, dsn: str, connection: db.Connection
+) -> None:
     raised: list[BaseException] = []
     entered, go_on = threading.Event(), threading.Event()
 
@@ -92,8 +94,7 @@ async def test_a_delivery_that_was_cancelled_meanwhile_writes_nothing(bus: Bus, 
     async with bus:
         emitted = await bus.emit("booked")
         await asyncio.to_thread(entered.wait, 10)
-        assert bus._database is not None
-        Operations(bus._database.dsn, Actor("local:tester", "cli")).cancel([DeliveryRef(emitted.id, "ledger")])
+        Operations(dsn, Actor("local:tester", "cli")).cancel([DeliveryRef(emitted.id, "ledger")])
         go_on.set()
         await until(lambda: raised)
     assert [type(error) for error in raised] == [StaleDelivery]

@@ -1,0 +1,251 @@
+"""The deliveries that run in this process: started, stopped, and known until they are settled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+from buslog.config import Settings
+from buslog.errors import BuslogError
+from buslog.execution import RELEASED, Cancel, Claimed, Outcome, execute, runs_in_thread, unjudged
+from buslog.loops import end_all
+from buslog.message import Mode, State
+from buslog.notifier import Notifier
+from buslog.settling import Settling
+from buslog.store import Settlement, Store
+from buslog.subscription import Subscription
+from buslog.transaction import Transactions
+
+log = logging.getLogger("buslog.worker")
+
+MANY_THREADS = 10_000  # made only when none is idle
+DEAF_SECONDS = 5.0  # a subscriber that swallows its cancellation for so long is left to its lease
+ALONE_PATIENCE = 60.0  # seconds that a delivery which is to run alone waits for its neighbours to end
+
+Key = tuple[UUID, int, int]  # message, subscription number, fence
+
+
+class InFlight:
+    """What runs, and how many places are left. `wake` is called when there may be something to claim.
+
+    Sync deliveries of messages emitted by this process start even when all places are taken: their publisher waits for
+    them, and may hold one of the places itself.
+    """
+
+    def __init__(
+        self, dsn: str, store: Store, notifier: Notifier, settings: Settings, *, worker: str,
+        hosted: Mapping[int, Subscription], wake: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._notifier = notifier
+        self._settings = settings
+        self._hosted = hosted
+        self._wake = wake
+        self.settling = Settling(store, worker, settings.version, self._heard)
+        self._transactions = Transactions(dsn, settings.concurrency, worker, settings.version)
+        # Places bound the others; a sync delivery must always find a thread, or its publisher waits in one for ever.
+        self._threads = ThreadPoolExecutor(MANY_THREADS, thread_name_prefix="buslog-subscriber")
+        self._in_flight: dict[Key, asyncio.Task[None]] = {}  # until settled
+        self._cancelled: set[Key] = set()  # told to stop, because a person cancelled them
+        self._waiters: dict[Key, asyncio.Future[Outcome]] = {}
+        self._places_taken = 0
+        self.starved = False  # the last look for work found no free place
+        self.closing = False  # nothing more is to start
+        self.alone = False  # what runs is to have no neighbours
+
+    # ── places ──────────────────────────────────────────────────────────────────
+
+    @property
+    def free_places(self) -> int:
+        return 0 if self.closing or self.alone else max(0, self._settings.concurrency - self._places_taken)
+
+    def reserve(self, places: int) -> None:
+        self._places_taken += places
+
+    def give_back(self, places: int) -> None:
+        self._places_taken -= places
+        if places and self.starved:
+            self._wake()
+
+    # ── start ───────────────────────────────────────────────────────────────────
+
+    @property
+    def keys(self) -> set[Key]:
+        """What runs, or waits to be settled."""
+        return set(self._in_flight)
+
+    def adopt(self, claims: Iterable[Claimed]) -> dict[int, asyncio.Future[Outcome]]:
+        """Start deliveries leased to this worker. Returns the outcomes of the sync ones, by subscription."""
+        sync: dict[int, asyncio.Future[Outcome]] = {}
+        for claimed in claims:
+            subscription = self._hosted.get(claimed.subscription_id)
+            if subscription is not None and subscription.mode is Mode.SYNC:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters[key_of(claimed)] = sync[claimed.subscription_id] = waiter
+            self.start(claimed)
+        return sync
+
+    def start(self, claimed: Claimed) -> None:
+        self._launch(claimed, self._run(claimed))
+
+    def start_alone(self, claimed: Claimed) -> None:
+        """Start a delivery once nothing else runs; until it has ended no places are free."""
+        self.alone = True
+        self._launch(claimed, self._run_alone(claimed))
+
+    def _launch(self, claimed: Claimed, run: Coroutine[Any, Any, None]) -> None:
+        self.reserve(1)
+        self._in_flight[key_of(claimed)] = asyncio.create_task(run)
+
+    async def _run_alone(self, claimed: Claimed) -> None:
+        log.warning("delivery %s × %s lost its worker before; it runs alone",
+                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+        try:
+            if await self._neighbours_end():
+                await self._run(claimed)
+            else:
+                self.give_back(1)
+                self.settling.add(_settlement(claimed, RELEASED))
+        finally:
+            self.alone = False
+            self._wake()
+
+    async def _neighbours_end(self) -> bool:
+        this = asyncio.current_task()
+        give_up_at = time.monotonic() + ALONE_PATIENCE
+        while neighbours := [task for task in self._in_flight.values() if task is not this and not task.done()]:
+            if self.closing or time.monotonic() >= give_up_at:
+                return False
+            await asyncio.wait(neighbours, timeout=1.0)
+        return True
+
+    # ── run ─────────────────────────────────────────────────────────────────────
+
+    async def _run(self, claimed: Claimed) -> None:
+        committed = False
+
+        def settled() -> None:
+            nonlocal committed
+            committed = True
+
+        subscription = self._hosted.get(claimed.subscription_id)
+        try:
+            if subscription is None:
+                outcome = RELEASED
+            else:
+                begin = lambda: self._transactions.make(claimed, settled)  # noqa: E731
+                outcome = await execute(claimed, subscription, self._threads, begin)
+        except asyncio.CancelledError:
+            if key_of(claimed) in self._cancelled:
+                self._forget_cancelled(claimed)
+                return
+            if subscription is not None and runs_in_thread(subscription):
+                self._abandon(claimed)
+                raise
+            outcome = RELEASED
+        except Exception as error:  # nothing may end without an outcome
+            log.exception("an attempt could not be judged")
+            assert subscription is not None
+            outcome = unjudged(error, claimed.charged, subscription)
+        finally:
+            self.give_back(1)
+        if committed:
+            await self._keep(claimed, outcome)
+        else:
+            self.settling.add(_settlement(claimed, outcome))
+
+    async def _keep(self, claimed: Claimed, outcome: Outcome) -> None:
+        """The delivery was settled in the subscriber's own transaction; what it returned is kept beside."""
+        if outcome.state is not State.SUCCEEDED:
+            log.error("delivery %s × %s had succeeded before its subscriber raised %s: %s",
+                      claimed.message_id, claimed.subscription_id, outcome.error_type, outcome.error)  # fmt: skip
+        elif outcome.result is not None:
+            try:
+                await self._store.keep_result(claimed, outcome.result)
+            except BuslogError as error:
+                log.warning("the result of %s × %s was not kept: %s",
+                            claimed.message_id, claimed.subscription_id, error)  # fmt: skip
+        settlement = _settlement(claimed, Outcome(State.SUCCEEDED))
+        self._heard([settlement], {(claimed.message_id, claimed.subscription_id)})
+
+    def _abandon(self, claimed: Claimed) -> None:
+        log.warning("delivery %s × %s still runs in its thread; its lease will run out",
+                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+        self._resolve(key_of(claimed), RELEASED)
+
+    # ── settled ─────────────────────────────────────────────────────────────────
+
+    def _heard(self, batch: Sequence[Settlement], accepted: set[tuple[UUID, int]]) -> None:
+        """What was settled, and which of it was not stale."""
+        wake = notify = False
+        for settlement in batch:
+            key = (settlement.message_id, settlement.subscription_id, settlement.fence)
+            if (settlement.message_id, settlement.subscription_id) not in accepted:
+                log.warning("stale outcome of delivery %s × %s refused", *key[:2])
+            self._in_flight.pop(key, None)
+            self._resolve(key, settlement.outcome)
+            subscription = self._hosted.get(settlement.subscription_id)
+            if subscription is not None and subscription.holds_back:
+                wake = True
+                notify = notify or subscription.holds_back_everywhere
+        if wake:
+            self._wake()  # the next of its chain or key may be ready, or a limit allow one more
+        if notify:
+            self._notifier.soon()
+
+    def _resolve(self, key: Key, outcome: Outcome) -> None:
+        if (waiter := self._waiters.pop(key, None)) and not waiter.done():
+            waiter.set_result(outcome)
+
+    # ── cancelled under us ──────────────────────────────────────────────────────
+
+    async def stop_cancelled(self) -> None:
+        """Stop the coroutines whose delivery is no longer ours. A plain function runs on; its outcome is refused."""
+        for key in await self._store.taken_away(list(self._in_flight)):
+            task, subscription = self._in_flight.get(key), self._hosted.get(key[1])
+            if task is None or task.done() or subscription is None or runs_in_thread(subscription):
+                continue
+            log.warning("delivery %s × %s was cancelled, or rescued; stopping it", *key[:2])
+            self._cancelled.add(key)
+            task.cancel()
+
+    def _forget_cancelled(self, claimed: Claimed) -> None:
+        key = key_of(claimed)
+        self._cancelled.discard(key)
+        self._in_flight.pop(key, None)
+        error = Cancel("it was cancelled while it ran")
+        self._resolve(key, Outcome(State.CANCELLED, error_type="Cancel", error=str(error), exception=error))
+
+    # ── stop ────────────────────────────────────────────────────────────────────
+
+    async def finish(self, patience: float) -> None:
+        """Let what runs end by itself, for so many seconds."""
+        running = [task for task in self._in_flight.values() if not task.done()]
+        if running:
+            await asyncio.wait(running, timeout=patience)
+
+    async def release(self) -> bool:
+        """Stop what still runs, uncharged. True when a subscriber could not be stopped and is left to its lease."""
+        running = [task for task in self._in_flight.values() if not task.done()]
+        deaf = await end_all(running, patience=DEAF_SECONDS)
+        return bool(deaf) or any(task.cancelled() for task in running)
+
+    async def close(self) -> None:
+        """After the last settle: threads and connections; publishers hear that what is left is still pending."""
+        self._threads.shutdown(wait=False)
+        await self._transactions.close()
+        for key in list(self._waiters):
+            self._resolve(key, RELEASED)
+
+
+def key_of(claimed: Claimed) -> Key:
+    return claimed.message_id, claimed.subscription_id, claimed.fence
+
+
+def _settlement(claimed: Claimed, outcome: Outcome) -> Settlement:
+    return Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome)
