@@ -110,6 +110,7 @@ class Cancel(Verdict):
 
 
 RELEASED = Outcome(State.PENDING)
+SUCCEEDED = Outcome(State.SUCCEEDED)
 
 
 async def execute(
@@ -122,7 +123,7 @@ async def execute(
     try:
         message = _message(claimed, subscription, begin)
         returned = await _call(subscription, message, threads)
-        return Outcome(State.SUCCEEDED, result=_result(returned))
+        return SUCCEEDED if returned is None else Outcome(State.SUCCEEDED, result=_result(returned))
     except asyncio.CancelledError as error:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
@@ -180,7 +181,7 @@ async def _call(subscription: Subscription, message: Message[Any], threads: Exec
     """Coroutine functions run in the loop; plain ones in a thread. Both see the message as the current one."""
     token = current_message.set(message)
     try:
-        if runs_in_thread(subscription):
+        if subscription.runs_in_thread:
             returned = await asyncio.get_running_loop().run_in_executor(
                 threads, copy_context().run, subscription.subscriber, message
             )
@@ -194,21 +195,35 @@ async def _call(subscription: Subscription, message: Message[Any], threads: Exec
 
 
 async def _within(seconds: float | None, awaited: Awaitable[Any]) -> Any:
-    """Raises `TimedOut`, which is not mistaken for a time-out of the subscriber's own."""
-    limit = asyncio.timeout(seconds)
+    """Raises `TimedOut`, which is not mistaken for a time-out of the subscriber's own.
+
+    What `asyncio.timeout` does, without its bookkeeping: this is on the path of every delivery.
+    """
+    if seconds is None:
+        return await awaited
+    task = asyncio.current_task()
+    assert task is not None
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    cancelling = task.cancelling()
+    alarm = asyncio.get_running_loop().call_later(seconds, expire)
     try:
-        async with limit:
-            return await awaited
-    except TimeoutError:
-        if limit.expired():
+        return await awaited
+    except asyncio.CancelledError:
+        if expired and task.uncancel() <= cancelling:
             raise TimedOut(f"took longer than {seconds:g} s") from None
         raise
+    finally:
+        alarm.cancel()
 
 
-def _result(returned: Any) -> str | None:
+def _result(returned: Any) -> str:
     """The JSON text of what a subscriber returned. What cannot be kept is named in its place: the work is done."""
-    if returned is None:
-        return None
     try:
         text = json.dumps(to_jsonable_python(returned), allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
@@ -287,8 +302,3 @@ def _own_frame(trace: TracebackType | None) -> str | None:
 def _relative(filename: str) -> str:
     path = Path(filename)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
-
-
-def runs_in_thread(subscription: Subscription) -> bool:
-    """Whether the subscriber is a plain function, which nothing can stop once it runs."""
-    return not inspect.iscoroutinefunction(inspect.unwrap(subscription.subscriber))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from buslog.config import Settings
 from buslog.errors import BuslogError
-from buslog.execution import RELEASED, Cancel, Claimed, Outcome, execute, runs_in_thread, unjudged
+from buslog.execution import RELEASED, SUCCEEDED, Cancel, Claimed, Outcome, execute, unjudged
 from buslog.loops import end_all
 from buslog.message import Mode, State
 from buslog.notifier import Notifier
@@ -144,7 +144,7 @@ class InFlight:
             if key_of(claimed) in self._cancelled:
                 self._forget_cancelled(claimed)
                 return
-            if subscription is not None and runs_in_thread(subscription):
+            if subscription is not None and subscription.runs_in_thread:
                 self._abandon(claimed)
                 raise
             outcome = RELEASED
@@ -170,7 +170,7 @@ class InFlight:
             except BuslogError as error:
                 log.warning("the result of %s × %s was not kept: %s",
                             claimed.message_id, claimed.subscription_id, error)  # fmt: skip
-        settlement = _settlement(claimed, Outcome(State.SUCCEEDED))
+        settlement = _settlement(claimed, SUCCEEDED)
         self._heard([settlement], {(claimed.message_id, claimed.subscription_id)})
 
     def _abandon(self, claimed: Claimed) -> None:
@@ -208,7 +208,7 @@ class InFlight:
         """Stop the coroutines whose delivery is no longer ours. A plain function runs on; its outcome is refused."""
         for key in await self._store.taken_away(list(self._in_flight)):
             task, subscription = self._in_flight.get(key), self._hosted.get(key[1])
-            if task is None or task.done() or subscription is None or runs_in_thread(subscription):
+            if task is None or task.done() or subscription is None or subscription.runs_in_thread:
                 continue
             log.warning("delivery %s × %s was cancelled, or rescued; stopping it", *key[:2])
             self._cancelled.add(key)

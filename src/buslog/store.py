@@ -16,7 +16,8 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 5  # emit, claim, settle, rescue, and one to spare
+POOL_SIZE = 6  # the three that are kept, rescue, and two to spare
+KEEPS_CONNECTION = {"emit_many", "claim", "settle"}
 
 T = TypeVar("T")
 
@@ -103,12 +104,18 @@ class Store:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._pool = db.make_pool(dsn, POOL_SIZE)
+        self._kept: dict[str, db.AsyncConnection] = {}
+        self._closing = False
 
     async def open(self) -> None:
         with db.translated(self._dsn):
             await self._pool.open()
 
     async def close(self) -> None:
+        self._closing = True
+        for connection in self._kept.values():
+            await self._pool.putconn(connection)
+        self._kept.clear()
         await self._pool.close()
 
     # ── subscriptions and workers ───────────────────────────────────────────────
@@ -256,24 +263,33 @@ class Store:
     async def _rows(
         self, name: str, values: Sequence[Any] | Mapping[str, Any], *, committing: bool = False
     ) -> list[tuple[Any, ...]]:
-        async with self._connection() as connection:
+        async with self._connection(name) as connection:
             with db.translated(self._dsn, committing=committing):
-                cursor = await connection.execute(db.query(name), values, prepare=True)
+                cursor = await connection.execute(db.query(name), values, prepare=True, binary=True)
                 return await cursor.fetchall()
 
     async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
-        async with self._connection() as connection:
+        async with self._connection(name) as connection:
             with db.translated(self._dsn):
                 await connection.execute(db.query(name), values, prepare=True)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[db.AsyncConnection]:
-        with db.translated(self._dsn):
-            connection = await self._pool.getconn()
+    async def _connection(self, query: str) -> AsyncIterator[db.AsyncConnection]:
+        """The hot queries keep their connection from one call to the next: fetching one from the pool takes a tenth of
+        a lone emit. One that broke, or was left half-way, goes back to the pool, which replaces it.
+        """
+        connection = self._kept.pop(query, None)
+        if connection is None:
+            with db.translated(self._dsn):
+                connection = await self._pool.getconn()
         try:
             yield connection
         finally:
-            await self._pool.putconn(connection)
+            keep = query in KEEPS_CONNECTION and query not in self._kept and not self._closing
+            if keep and not connection.closed and connection.info.transaction_status.name == "IDLE":
+                self._kept[query] = connection
+            else:
+                await self._pool.putconn(connection)
 
 
 def settle_values(

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
@@ -117,7 +117,12 @@ class Subscription:
             "outage_probe": self.outage and self.outage.probe_every,
         }
 
-    @property
+    @cached_property
+    def runs_in_thread(self) -> bool:
+        """Whether the subscriber is a plain function, which nothing can stop once it runs."""
+        return not inspect.iscoroutinefunction(inspect.unwrap(self.subscriber))
+
+    @cached_property
     def holds_back(self) -> bool:
         """Whether some of its deliveries, or of its chain, wait until another has ended."""
         return self.mode is Mode.SERIAL or self.ordered_by_key or self.holds_back_everywhere

@@ -8,8 +8,7 @@ from types import TracebackType
 
 from buslog import db
 from buslog.errors import StaleDelivery
-from buslog.execution import Claimed, Outcome
-from buslog.message import State
+from buslog.execution import SUCCEEDED, Claimed
 from buslog.store import Settlement, settle_values
 
 
@@ -26,7 +25,7 @@ class Transactions:
 
     def make(self, claimed: Claimed, settled: Callable[[], None]) -> Transaction:
         """The transaction of one attempt; `settled` is called once it has committed."""
-        done = Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, Outcome(State.SUCCEEDED))
+        done = Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, SUCCEEDED)
         return Transaction(self, settle_values([done], self._worker, self._code_version), settled)
 
     async def take(self) -> db.AsyncConnection:
