@@ -16,8 +16,8 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 6  # the three that are kept, rescue, and two to spare
-KEEPS_CONNECTION = {"emit_many", "claim", "settle"}
+POOL_SIZE = 7  # the four that are kept, rescue, and two to spare
+KEEPS_CONNECTION = {"emit_many", "notify", "claim", "settle"}
 
 T = TypeVar("T")
 

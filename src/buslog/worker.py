@@ -156,15 +156,21 @@ class Worker:
                 await wait_for(self._wake, wait)
 
     async def _claim_once(self) -> float:
-        """One pass; returns how many seconds to wait for the next one, at most."""
+        """One pass; returns how many seconds to wait for the next one, at most. What was said waits for nothing else: the
+        looks that are due once a poll come after the claim.
+        """
         if time.monotonic() >= self._reconcile_at:
             await self._reconcile()
+        claims = await self._claim() if self._hosted and self._id is not None else []
         next_look = await self._promote_due()
-        if not self._hosted or self._id is None:
-            return self._settings.poll
+        if claims and self._behind:
+            return 0.0
         await self._look_for_one_alone()
+        return min([next_look, *self._next_starts(claims)])
+
+    async def _claim(self) -> list[Claimed]:
+        claims: list[Claimed] = []
         async with self.leasing() as lease:
-            claims = []
             if lease.worker is not None and lease.places:
                 hosts = self._by_priority(lease.hosts)
                 claims = await self._store.claim(lease.worker, hosts, lease.places, self._floors.below(hosts))
@@ -172,9 +178,7 @@ class Worker:
             self.adopt(sorted(claims, key=lambda c: c.fence))
         self._in_flight.starved = lease.places == 0
         self._behind = len(claims) == lease.places
-        if claims and self._behind:
-            return 0.0
-        return min([next_look, *self._next_starts(claims)])
+        return claims
 
     def _by_priority(self, hosts: Sequence[int]) -> list[int]:
         """Highest first, shuffled among equals, so that no subscription is always the last."""

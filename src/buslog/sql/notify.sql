@@ -1,2 +1,3 @@
--- Wakes sleeping workers. After the commit, never in it: commits that notify take turns. Called by store.notify.
-SELECT pg_notify('buslog', '')
+-- Wakes sleeping workers. After the commit, never in it: commits that notify take turns. It need not outlive a crash, and
+-- waits for no disk. Called by store.notify.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('buslog', '')
