@@ -2,10 +2,11 @@
 
 from buslog.bus import Bus
 from buslog.emission import Emission
-from buslog.errors import BuslogError, StillPending, SubscribersFailed
+from buslog.errors import BuslogError, StillPending, StreamEnded, SubscribersFailed
 from buslog.event import Event
 from buslog.execution import Cancel, Fail, Retry, TimedOut
 from buslog.flow import Outage, Rate
+from buslog.follow import Stream
 from buslog.message import Emitted, Kind, Message, Mode, Record, State
 from buslog.retry import RetryPolicy
 from buslog.subscribing import Off, SubscriberAdded, SubscriberRemoved
@@ -29,6 +30,8 @@ __all__ = [
     "RetryPolicy",
     "State",
     "StillPending",
+    "Stream",
+    "StreamEnded",
     "SubscriberAdded",
     "SubscriberRemoved",
     "SubscribersFailed",

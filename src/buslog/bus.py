@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, cast, overload
 
@@ -13,7 +14,8 @@ from buslog.config import Settings, settings
 from buslog.emission import Emission, EmitOptions, make_said
 from buslog.errors import Misconfigured
 from buslog.event import Event, name_of
-from buslog.message import Emitted
+from buslog.follow import Stream
+from buslog.message import Emitted, Record
 from buslog.running import Running, current_loop, not_started, start_running
 from buslog.store import Said, Store
 from buslog.subscribing import Subscribing
@@ -114,6 +116,60 @@ class Bus(Subscribing):
         if self._debug:
             self._debug.info("%s: %s", how, name_of(name))
         return said
+
+    # ── follow ──────────────────────────────────────────────────────────────────
+
+    @overload
+    def events(self, names: Event[P] | Sequence[Event[P]]) -> Stream[P]: ...
+
+    @overload
+    def events(self, names: str | Sequence[str] = ...) -> Stream[dict[str, Any]]: ...
+
+    @overload
+    def events(self, names: Sequence[str | Event[Any]]) -> Stream[Any]: ...
+
+    def events(self, names: str | Event[Any] | Sequence[str | Event[Any]] = "*") -> Stream[Any]:
+        """Follow the log: `async for record in bus.events("shipment*"):` gives what any process says after this call,
+        in the order in which it becomes visible. Nothing is delivered, retried or kept for who is not there.
+
+        names: as in `on`; a pattern reaches events alone, a name in full also its command. See `Stream` for how it
+        ends. What other processes say comes within `BUSLOG_POLL`. Call it in the bus's event loop. Raises
+        `BusNotStarted`, `InvalidSubscription`.
+        """
+        return self._started().follow(names)
+
+    @overload
+    def once(
+        self, names: Event[P] | Sequence[Event[P]], predicate: Callable[[Record[P]], object] | None = ...,
+        timeout: float | None = ...,
+    ) -> asyncio.Task[Record[P]]: ...  # fmt: skip
+
+    @overload
+    def once(
+        self, names: str | Sequence[str], predicate: Callable[[Record[dict[str, Any]]], object] | None = ...,
+        timeout: float | None = ...,
+    ) -> asyncio.Task[Record[dict[str, Any]]]: ...  # fmt: skip
+
+    @overload
+    def once(
+        self, names: Sequence[str | Event[Any]], predicate: Callable[[Record[Any]], object] | None = ...,
+        timeout: float | None = ...,
+    ) -> asyncio.Task[Record[Any]]: ...  # fmt: skip
+
+    def once(
+        self,
+        names: str | Event[Any] | Sequence[str | Event[Any]],
+        predicate: Callable[[Record[Any]], object] | None = None,
+        timeout: float | None = None,
+    ) -> asyncio.Task[Record[Any]]:
+        """Wait for the first message that is said after this call and fulfils the predicate. It waits from the call
+        on, awaited or not; `cancel()` takes it off.
+
+        names: as in `events`. timeout: seconds. Raises what `events` does; awaiting raises TimeoutError, what the
+        predicate raises, and `StreamEnded` when `clear` or a stop of the bus comes first.
+        """
+        running = self._started()
+        return running.follower.first(running.follow(names), predicate, timeout)
 
     # ── start and stop ──────────────────────────────────────────────────────────
 
@@ -225,7 +281,9 @@ class Bus(Subscribing):
         if self._running is not None:
             self._running.unregister(old.id, names)
 
-    def _end_streams(self, names: Collection[str] | None) -> None: ...
+    def _end_streams(self, names: Collection[str] | None) -> None:
+        if self._running is not None:
+            self._running.end_streams(names)
 
 
 _LEFT_TO_PARENT: list[object] = []

@@ -10,6 +10,7 @@ BuslogError
 ├── NotFound                no such message or delivery
 ├── StaleDelivery           a subscriber's transaction whose delivery was cancelled or rescued meanwhile
 ├── BusNotStarted           emit before `async with bus`, or after its end
+├── StreamEnded             `events` was read too slowly, or `once` was cut short by `clear` or a stop
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
 └── DatabaseUnavailable     the database did not answer; nothing was recorded as done
@@ -73,6 +74,9 @@ class StaleDelivery(BuslogError): ...
 
 
 class BusNotStarted(BuslogError): ...
+
+
+class StreamEnded(BuslogError): ...
 
 
 class StillPending(BuslogError): ...

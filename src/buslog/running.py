@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from buslog import db
@@ -23,6 +24,8 @@ from buslog.errors import (
     StillPending,
     SubscribersFailed,
 )
+from buslog.event import Event
+from buslog.follow import Follower, Stream
 from buslog.message import Emitted, State
 from buslog.notifier import Notifier
 from buslog.outbox import Outbox, Receipt
@@ -44,6 +47,7 @@ class Running:
     store: Store
     outbox: Outbox
     worker: Worker | None
+    follower: Follower
     numbers: dict[str, int]  # of the subscriptions, by id
     ended: bool = False
     _emissions: set[asyncio.Task[Emitted]] = field(default_factory=set)
@@ -56,6 +60,7 @@ class Running:
         self.ended = True  # from here on emits are refused, and nobody waits for another process's subscribers
         await self.outbox.drain()
         await asyncio.gather(*self._emissions, return_exceptions=True)
+        await self.follower.stop()
         await _close(self.database, self.store)
 
     # ── emit ────────────────────────────────────────────────────────────────────
@@ -85,6 +90,7 @@ class Running:
 
     async def _resolve(self, receipt: asyncio.Future[Receipt]) -> Emitted:
         stored, sync = (done := await receipt).stored, done.sync
+        self.follower.wake()
         outcomes = [await waiter for waiter in sync.values()]
         errors = [outcome.exception for outcome in outcomes if outcome.exception is not None]
         if any(outcome.state is State.PENDING for outcome in outcomes):
@@ -118,6 +124,22 @@ class Running:
                 return [*errors, _still_pending(message_id)]
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.5)
+
+    # ── follow ──────────────────────────────────────────────────────────────────
+
+    def follow(self, names: str | Event[Any] | Sequence[str | Event[Any]]) -> Stream[Any]:
+        """A stream of what is said after this call. Raises `BusNotStarted`; TypeError outside the bus's event loop."""
+        if self.ended:
+            raise not_started()
+        if not self.is_here():
+            raise TypeError("events and once belong to the event loop that the bus was started in")
+        stream = self.follower.add(names)
+        self.outbox.change(lambda: self.follower.open(stream))
+        return stream
+
+    def end_streams(self, names: Collection[str] | None) -> None:
+        """End those that follow one of these names; of None, all."""
+        self._in_loop(lambda: self.follower.end(names))
 
     # ── subscriptions, in their place among the emits ───────────────────────────
 
@@ -187,7 +209,10 @@ async def start_running(settings: Settings, registry: Registry, *, host: bool) -
         await _close(database, store)
         raise
     loop = asyncio.get_running_loop()
-    return Running(loop, settings, registry, database, store, Outbox(store, worker, notifier), worker, numbers)
+    follower = Follower(database.dsn, store, settings.poll)
+    return Running(
+        loop, settings, registry, database, store, Outbox(store, worker, notifier), worker, follower, numbers
+    )
 
 
 async def _close(database: db.Database, store: Store | None) -> None:

@@ -16,7 +16,7 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 7  # the four that are kept, rescue, and two to spare
+POOL_SIZE = 7  # the four that are kept, rescue, and two for the others
 KEEPS_CONNECTION = {"emit_many", "notify", "claim", "settle"}
 
 T = TypeVar("T")
@@ -63,6 +63,19 @@ class Stored(NamedTuple):
             )
             for fence, subscription in sorted(zip(self.fences, self.leased, strict=True))
         ]  # fmt: skip
+
+
+class Logged(NamedTuple):
+    """A message as the log has it. `payload` is JSON text."""
+
+    id: UUID
+    kind: str
+    name: str
+    key: str | None
+    payload: str
+    emitted_at: datetime
+    correlation_id: UUID
+    causation_id: UUID | None
 
 
 class Lease(NamedTuple):
@@ -177,6 +190,13 @@ class Store:
             Stored(row[1], row[2], row[3], row[4], row[5], row[6], row[7] or (), row[8] or (), row[9] or (), row[10])
             for row in sorted(rows)  # by their place; no two are equal there
         ]
+
+    async def follow(self, seen: str | None, patterns: Sequence[str]) -> tuple[str, list[Logged]]:
+        """The snapshot of now, and what has become visible since the snapshot `seen` under names LIKE the patterns.
+        Since None: nothing.
+        """
+        rows = await self._rows("follow", {"seen": seen, "patterns": list(patterns)})
+        return rows[0][0], [Logged(*row[1:-1]) for row in rows if row[1] is not None]
 
     async def claim(
         self, worker: int, subscriptions: Sequence[int], places: int, floors: Sequence[int] | None = None

@@ -161,7 +161,7 @@ class Registry:
         command = self.command(name)
         if command is not None:
             return [command]
-        return [s for s in self._by_id.values() if any(matches(one, name) for one in s.names)]
+        return [s for s in self._by_id.values() if s.hears(name)]
 
     def add(self, new: Subscription) -> Subscription:
         """Take a subscription in, or add names to the one that the same subscriber has with the same options.

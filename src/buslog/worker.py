@@ -156,8 +156,8 @@ class Worker:
                 await wait_for(self._wake, wait)
 
     async def _claim_once(self) -> float:
-        """One pass; returns how many seconds to wait for the next one, at most. What was said waits for nothing else: the
-        looks that are due once a poll come after the claim.
+        """One pass; returns how many seconds to wait for the next one, at most. The looks that are due once a poll come
+        after the claim: what was said waits for nothing else.
         """
         if time.monotonic() >= self._reconcile_at:
             await self._reconcile()

@@ -40,7 +40,8 @@ def test_no_link_of_the_docs_is_broken(page: str) -> None:
 
 def test_the_public_names_are_what_can_be_imported() -> None:
     names = """Bus BuslogError Cancel Emission Emitted Event Fail Kind Message Mode Off Outage Rate Record Retry
-        RetryPolicy State StillPending SubscriberAdded SubscriberRemoved SubscribersFailed TimedOut"""
+        RetryPolicy State StillPending Stream StreamEnded SubscriberAdded SubscriberRemoved SubscribersFailed
+        TimedOut"""
     assert sorted(buslog.__all__) == sorted(names.split())
     assert all(hasattr(buslog, name) for name in buslog.__all__)
 
