@@ -12,16 +12,7 @@ from buslog.message import DeliveryRef, State
 from buslog.operations import Actor, Operations
 from buslog.store import Lease, Said
 
-from .conftest import Scene
-
-
-@pytest.fixture
-def operations(dsn: str) -> Operations:
-    return Operations(dsn, Actor("local:tester", "cli"))
-
-
-def states(connection: db.Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT subscription, state FROM buslog.log").fetchall())
+from .conftest import Scene, states
 
 
 def audit(connection: db.Connection) -> list[tuple[object, ...]]:

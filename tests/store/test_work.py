@@ -8,11 +8,7 @@ from buslog.message import State
 from buslog.payload import checked_delay
 from buslog.store import Said, Settlement
 
-from .conftest import Scene
-
-
-def states(connection: db.Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT subscription, state FROM buslog.log").fetchall())
+from .conftest import Scene, states
 
 
 async def test_a_claim_takes_each_delivery_once_in_order_and_counts_the_attempt(scene: Scene) -> None:

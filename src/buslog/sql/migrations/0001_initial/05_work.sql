@@ -24,6 +24,8 @@ BEGIN
             'one', 'Remove one of them, or retire the old one with `off`.');
     END IF;
     SELECT * INTO old FROM buslog.subscriptions s WHERE s.subscription = subscription;
+    -- Before its flow, as claim and settle take them; and so that no place is given by a policy that is about to change.
+    PERFORM buslog.lock_orders(ARRAY[old.id]);
     INSERT INTO buslog.subscriptions (subscription, kind) VALUES (subscription, kind)
         ON CONFLICT ON CONSTRAINT subscriptions_subscription_key DO NOTHING;
     chosen := jsonb_populate_record(NULL::buslog.subscriptions, options);
@@ -40,6 +42,7 @@ BEGIN
     INSERT INTO buslog.routes (name, subscription_id) SELECT unnest(names), number ON CONFLICT DO NOTHING;
     INSERT INTO buslog.names AS n (name, kind, first_seen)
         SELECT u.name, kind, clock_timestamp() FROM unnest(names) AS u (name) WHERE strpos(u.name, '*') = 0
+        ORDER BY u.name                              -- as an emit of the same new names takes them
         ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind WHERE n.kind <> EXCLUDED.kind;
     IF coalesce(chosen.concurrency, chosen.rate_count, chosen.outage_after) IS NULL THEN
         DELETE FROM buslog.flow f WHERE f.subscription_id = number;

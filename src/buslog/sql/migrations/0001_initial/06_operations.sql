@@ -6,6 +6,8 @@
 CREATE FUNCTION buslog.replay(messages uuid[], subscriptions integer[])
 RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    keyed record;
 BEGIN
     PERFORM buslog.lock_chains(messages);
     PERFORM buslog.lock_orders(subscriptions);
@@ -21,14 +23,22 @@ BEGIN
                   e.chain IS NOT NULL OR e.order_key IS NOT NULL AS waits
     )
     INSERT INTO buslog.deliveries AS d
-        (message_id, subscription_id, generation, repeats, chain, order_key, state, ready_seq)
+        (message_id, subscription_id, generation, repeats, chain, order_key, sequenced, state, ready_seq)
     SELECT s.message_id, s.subscription_id, s.generation + 1,
            s.repeats + CASE WHEN s.state = 'succeeded' THEN 1 ELSE 0 END, s.chain, s.order_key,
+           s.order_key IS NOT NULL,                  -- at once, or what is newer could go ahead of it
            CASE WHEN s.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
            CASE WHEN s.waits THEN NULL ELSE nextval('buslog.ready_seq') END
     FROM superseded s
     RETURNING d.message_id, d.subscription_id;
     PERFORM buslog.promote_chains(messages);
+    SELECT array_agg(d.subscription_id) AS subscriptions, array_agg(d.order_key) AS keys INTO keyed
+        FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+        JOIN buslog.deliveries d USING (message_id, subscription_id)
+        WHERE d.order_key IS NOT NULL AND d.state = 'blocked';
+    IF keyed.keys IS NOT NULL THEN
+        PERFORM buslog.promote_keys(keyed.subscriptions, keyed.keys);
+    END IF;
 END $$;
 
 -- Makes scheduled and retrying deliveries due at once. The attempts used so far stay as they are.
