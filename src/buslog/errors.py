@@ -12,7 +12,7 @@ BuslogError
 ├── BusNotStarted           emit before `async with bus`, or after its end
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
-└── DatabaseUnavailable     the database did not answer; nothing was recorded as done
+└── DatabaseUnavailable     the database did not answer, or could not; nothing was recorded as done
     └── OutcomeUnknown      the connection broke during a commit: the emit may or may not be stored
 
 SubscribersFailed           an ExceptionGroup: what the sync subscribers of one message raised

@@ -102,7 +102,7 @@ class Store:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool = db.make_pool(dsn, POOL_SIZE)
+        self._pool = db.Pool(dsn, POOL_SIZE)
 
     async def open(self) -> None:
         with db.translated(self._dsn):
@@ -258,13 +258,10 @@ class Store:
     ) -> list[tuple[Any, ...]]:
         async with self._connection() as connection:
             with db.translated(self._dsn, committing=committing):
-                cursor = await connection.execute(db.query(name), values, prepare=True)
-                return await cursor.fetchall()
+                return await db.fetch(connection, name, values)
 
     async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
-        async with self._connection() as connection:
-            with db.translated(self._dsn):
-                await connection.execute(db.query(name), values, prepare=True)
+        await self._rows(name, values)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[db.AsyncConnection]:
