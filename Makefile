@@ -37,7 +37,8 @@ bench: .venv/run.stamp
 bench-short: .venv/run.stamp
 	@$(BIN)/python -m benchmarks --short $(if $(ONLY),--only $(ONLY))
 
-# The faults of tests/chaos in their long form, and the model test with it: half an hour. CHAOS_SEED=… repeats a run.
+# The faults of tests/chaos, and the model test with them, in their long form: half an hour. `make test` runs the short
+# one. CHAOS_SEED=… repeats a run.
 chaos: .venv/dev.stamp
 	@CHAOS=long $(BIN)/python -m pytest tests/chaos tests/store/test_model.py --timeout 3600 -rP
 
