@@ -174,7 +174,6 @@ def test_without_a_dedupe_key_the_repeat_of_a_lost_reply_is_a_second_message(
     assert set(broken) == {"lost", "unexpected"}, "the checker sees it: this is why there are dedupe keys"
 
 
-@on_each_version
 def test_workers_and_clients_that_lose_replies_all_the_time_lose_no_delivery(
     fleet: Fleet, said_file: Path, proxy: Proxy, judge: Judge, chance: random.Random
 ) -> None:

@@ -193,7 +193,6 @@ def test_a_row_that_will_not_decode_fails_alone(fleet: Fleet, client: Client, ju
 # ── 5: a worker that stalls past its lease ──────────────────────────────────────
 
 
-@on_each_version
 def test_a_worker_that_stalls_past_its_lease_has_its_late_outcomes_refused(
     fleet: Fleet, client: Client, judge: Judge
 ) -> None:
