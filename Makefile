@@ -1,17 +1,17 @@
 # make run · make test · make check · make install. Everything lands in .venv; nothing else of the machine is touched,
-# but for a browser that `make test` needs and does not find.
+# but for a browser and Node.js that `make test` needs and does not find.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install run test check format lock browser bench bench-short chaos clean
+.PHONY: install run test check format lock browser node bench bench-short chaos clean
 
 install: .venv/run.stamp
 
 run: install
 	@$(BIN)/buslog up examples.freight:bus --also examples.freight.traffic
 
-test: .venv/dev.stamp browser
+test: .venv/dev.stamp browser node
 	@$(BIN)/python -m pytest
 
 check: .venv/dev.stamp
@@ -27,6 +27,9 @@ format: .venv/dev.stamp
 browser: .venv/dev.stamp
 	@$(BIN)/python tests/browser.py
 
+node: .venv/dev.stamp
+	@$(BIN)/python tests/clients/node.py
+
 # Side by side with the peers, which it installs under benchmarks/.envs. ONLY="emit_1 drain": some works.
 bench: .venv/run.stamp
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
@@ -34,7 +37,8 @@ bench: .venv/run.stamp
 bench-short: .venv/run.stamp
 	@$(BIN)/python -m benchmarks --short $(if $(ONLY),--only $(ONLY))
 
-# The faults of tests/chaos in their long form, and the model test with it: half an hour. CHAOS_SEED=… repeats a run.
+# The faults of tests/chaos, and the model test with them, in their long form: half an hour. `make test` runs the short
+# one. CHAOS_SEED=… repeats a run.
 chaos: .venv/dev.stamp
 	@CHAOS=long $(BIN)/python -m pytest tests/chaos tests/store/test_model.py --timeout 3600 -rP
 
@@ -47,7 +51,7 @@ lock: .venv/dev.stamp
 	done
 
 clean:
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build dist tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

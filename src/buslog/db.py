@@ -5,18 +5,20 @@ Data comes back as text payloads and plain rows; what they mean is `store`'s and
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import random
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
@@ -39,9 +41,12 @@ SAFETY = {
     "options": "-c timezone=UTC -c default_transaction_isolation=read\\ committed",
 }
 
+RECONNECT_ROUND = 2.0  # seconds; the library doubles its pause from 1 s on for so long, and begins anew
+ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock: nothing of the statement is left
+TIMES = 5  # so often a statement that was rolled back is carried out in all
+
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Connection = psycopg.Connection[tuple[Any, ...]]
-Pool = AsyncConnectionPool[AsyncConnection]
 SyncPool = ConnectionPool[Connection]
 
 
@@ -112,7 +117,10 @@ def checked_dsn(dsn: str) -> str:
             was="a text that cannot be read as one",
             mend="Write it as postgresql://user:password@host:5432/database.",
         ) from None
-    return make_conninfo("", **{**SAFETY, **{k: v for k, v in given.items() if v is not None}})
+    chosen = {**SAFETY, **{k: v for k, v in given.items() if v is not None}}
+    if SAFETY["options"] not in str(chosen["options"]):  # the SQL functions count on them
+        chosen["options"] = f"{chosen['options']} {SAFETY['options']}"
+    return make_conninfo("", **chosen)
 
 
 def describe(dsn: str) -> str:
@@ -133,17 +141,74 @@ async def connect_async(dsn: str) -> AsyncConnection:
         return await psycopg.AsyncConnection.connect(checked_dsn(dsn), autocommit=True)
 
 
-def make_pool(dsn: str, size: int, *, autocommit: bool = True) -> Pool:
-    """A pool for a bus, not yet opened; in autocommit each statement is a transaction."""
-    return AsyncConnectionPool(
-        checked_dsn(dsn), min_size=int(autocommit), max_size=size, open=False, timeout=10, name="buslog",
-        kwargs={"autocommit": autocommit},
-    )  # fmt: skip
+class Pool(AsyncConnectionPool[AsyncConnection]):
+    """A pool of connections for a bus, not yet opened; in autocommit each statement is a transaction.
+
+    When there is none to give, `getconn` raises `DatabaseUnavailable` with what the last attempt to connect met: "full"
+    and "exhausted" are not "down". It never gives up: a round of attempts that has ended is followed by the next.
+    """
+
+    def __init__(self, dsn: str, size: int, *, autocommit: bool = True) -> None:
+        pool = self
+
+        class Connecting(AsyncConnection):
+            @classmethod
+            async def connect(cls, *arguments: Any, **options: Any) -> Connecting:
+                try:
+                    made = await super().connect(*arguments, **options)
+                except psycopg.Error as refusal:
+                    pool._refusal = refusal
+                    raise
+                pool._refusal = None
+                return made
+
+        self._dsn = dsn
+        self._refusal: psycopg.Error | None = None
+        super().__init__(
+            checked_dsn(dsn), connection_class=Connecting, min_size=int(autocommit), max_size=size, open=False,
+            timeout=10, name="buslog", kwargs={"autocommit": autocommit}, reconnect_timeout=RECONNECT_ROUND,
+            reconnect_failed=_reconnect,
+        )  # fmt: skip
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection:
+        try:
+            return await super().getconn(timeout)
+        except PoolTimeout as error:
+            # Who has been let in and no longer is may be again: to a bus that runs, this is an outage as well.
+            raise translate(self._refusal or error, self._dsn).recast(DatabaseUnavailable) from None
+
+
+async def _reconnect(pool: AsyncConnectionPool[Any]) -> None:
+    """The library tries again only when the next one asks for a connection; those that wait would wait in vain."""
+    await asyncio.sleep(random.uniform(0, 0.5))  # noqa: S311  (jitter: not all programs at the same moment)
+    await pool.check()
 
 
 def make_sync_pool(dsn: str, size: int) -> SyncPool:
     """A pool for plain functions, opened; its connections are in transactions."""
-    return ConnectionPool(checked_dsn(dsn), min_size=0, max_size=size, open=True, timeout=10, name="buslog-sync")
+    return ConnectionPool(
+        checked_dsn(dsn), min_size=0, max_size=size, open=True, timeout=10, name="buslog-sync",
+        reconnect_timeout=RECONNECT_ROUND, reconnect_failed=lambda pool: pool.check(),
+    )  # fmt: skip
+
+
+async def fetch(
+    connection: AsyncConnection, name: str, values: Sequence[Any] | Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Carries out a named query that is a transaction of its own; its rows, if it has any.
+
+    One that met a deadlock or a serialization failure was rolled back for certain: it is carried out again.
+    """
+    for time in range(1, TIMES + 1):
+        try:
+            cursor = await connection.execute(query(name), values, prepare=True, binary=True)
+        except psycopg.Error as error:
+            if error.sqlstate not in ROLLED_BACK or time == TIMES:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.01 * time))  # noqa: S311  (jitter)
+        else:
+            return await cursor.fetchall() if cursor.description else []
+    raise AssertionError("the last time returns or raises")
 
 
 def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
@@ -193,38 +258,22 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             mend="Remove NUL characters, lone surrogates, NaN and Infinity.",
         )
     where = describe(dsn) if dsn else "the database"
-    if state in {"28P01", "28000", "3D000"} or (not state and _is_turned_away(error)):
-        return Misconfigured(
-            field="BUSLOG_DSN",
-            rule="names a database that lets us in",
-            was=f"{where} turned us away",
-            mend="Check user, password and database name.",
-        )
-    if state in {"3F000", "42P01", "42883", "42703"}:
-        return Misconfigured(
-            field="schema", rule="is this build's", was=f"{where} lacks something that this build calls",
-            mend="Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
-        )  # fmt: skip
-    if state == "57014":
+    if known := _KNOWN.get(state or _state_in_text(error)):
+        kind, field, rule, was, mend = known
+        return kind(field=field, rule=rule, was=was.format(where=where), mend=mend)
+    if isinstance(error, (PoolTimeout, *_sqlalchemy_errors("TimeoutError"))):
         return DatabaseUnavailable(
-            field="query", rule="answers within the statement time-out", mend="Narrow the time range or the filter."
-        )
-    if state == "53300":
-        return DatabaseUnavailable(
-            field="database", rule="has a free connection", was=f"{where} is at max_connections",
-            mend="Stop a client, or raise max_connections.",
+            field="pool", rule="has a free connection in time",
+            was=f"every connection of this program to {where} is in use", mend="Look for what holds them for long.",
         )  # fmt: skip
-    if committing and isinstance(error, psycopg.OperationalError) and not state.startswith("40"):
+    # An ERROR of the server's ends the statement and rolls it back. Whatever else ends it leaves its outcome open.
+    is_broken = not state or (diagnosis is not None and diagnosis.severity_nonlocalized != "ERROR")
+    if committing and is_broken and isinstance(error, psycopg.OperationalError):
         return OutcomeUnknown(
             field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
             mend="Emit it again with the dedupe key it had, or look in the Log first.",
         )  # fmt: skip
-    gone: tuple[type[Exception], ...] = (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        *_sqlalchemy_errors("TimeoutError"),
-    )
-    if isinstance(error, gone):
+    if is_broken and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable(
             field="database", rule="answers", was=f"{where} does not", mend="Start it, or correct BUSLOG_DSN."
         )
@@ -240,15 +289,46 @@ def _sqlalchemy_errors(name: str) -> tuple[type[Exception], ...]:
     return (getattr(module, name),) if module else ()
 
 
-def _is_turned_away(error: Exception) -> bool:
-    """While connecting, libpq gives no SQLSTATE, only text: a server that is there and refuses says FATAL."""
-    text = str(error)
-    return isinstance(error, psycopg.OperationalError) and (
-        "password authentication failed" in text
-        or "no password supplied" in text
-        or "no pg_hba.conf entry" in text
-        or re.search(r'FATAL:\s+(database|role) ".*" does not exist', text) is not None
-    )
+_TURNED_AWAY = (
+    Misconfigured, "BUSLOG_DSN", "names a database that lets us in", "{where} turned us away",
+    "Check user, password and database name.",
+)  # fmt: skip
+_OTHER_BUILD = (
+    Misconfigured, "schema", "is this build's", "{where} lacks something that this build calls",
+    "Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
+)  # fmt: skip
+_AGAIN = "Nothing of it is stored: carry out the whole transaction again."
+# By SQLSTATE: error, field, rule, what it was, how to mend it.
+_KNOWN: dict[str, tuple[type[BuslogError], str, str, str, str]] = {
+    **dict.fromkeys(("28P01", "28000", "3D000"), _TURNED_AWAY),
+    **dict.fromkeys(("3F000", "42P01", "42883", "42703"), _OTHER_BUILD),
+    "40001": (DatabaseUnavailable, "transaction", "is in nobody's way", "a serialization failure", _AGAIN),
+    "40P01": (DatabaseUnavailable, "transaction", "is in nobody's way", "a deadlock", _AGAIN),
+    "53100": (
+        DatabaseUnavailable, "database", "has room on its disk", "{where} has none",
+        "Make room; what is open goes on by itself.",
+    ),
+    "53300": (
+        DatabaseUnavailable, "database", "has a free connection", "{where} is at max_connections",
+        "Stop a client, or raise max_connections.",
+    ),
+    "57014": (
+        DatabaseUnavailable, "query", "answers within the statement time-out", "",
+        "Narrow the time range or the filter.",
+    ),
+}  # fmt: skip
+# While connecting, libpq gives no SQLSTATE, only text: a server that is there and refuses says why.
+_TEXTS = {
+    "28P01": r"password authentication failed|no password supplied|no pg_hba\.conf entry",
+    "3D000": r'FATAL:\s+(database|role) ".*" does not exist',
+    "53300": r"too many clients already|remaining connection slots|too many connections for",
+}
+
+
+def _state_in_text(error: Exception) -> str:
+    if not isinstance(error, psycopg.OperationalError):
+        return ""
+    return next((state for state, told in _TEXTS.items() if re.search(told, str(error))), "")
 
 
 # ── migration ───────────────────────────────────────────────────────────────────

@@ -13,7 +13,7 @@ BuslogError
 ├── StreamEnded             `events` was read too slowly, or `once` was cut short by `clear` or a stop
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
-└── DatabaseUnavailable     the database did not answer; nothing was recorded as done
+└── DatabaseUnavailable     the database did not answer, or could not; nothing was recorded as done
     └── OutcomeUnknown      the connection broke during a commit: the emit may or may not be stored
 
 SubscribersFailed           an ExceptionGroup: what the sync subscribers of one message raised

@@ -116,7 +116,7 @@ class Store:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool = db.make_pool(dsn, POOL_SIZE)
+        self._pool = db.Pool(dsn, POOL_SIZE)
         self._kept: dict[str, db.AsyncConnection] = {}
         self._closing = False
 
@@ -285,13 +285,10 @@ class Store:
     ) -> list[tuple[Any, ...]]:
         async with self._connection(name) as connection:
             with db.translated(self._dsn, committing=committing):
-                cursor = await connection.execute(db.query(name), values, prepare=True, binary=True)
-                return await cursor.fetchall()
+                return await db.fetch(connection, name, values)
 
     async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
-        async with self._connection(name) as connection:
-            with db.translated(self._dsn):
-                await connection.execute(db.query(name), values, prepare=True)
+        await self._rows(name, values)
 
     @asynccontextmanager
     async def _connection(self, query: str) -> AsyncIterator[db.AsyncConnection]:

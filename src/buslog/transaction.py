@@ -31,7 +31,7 @@ class Transactions:
     async def take(self) -> db.AsyncConnection:
         with db.translated(self._dsn):
             if self._pool is None:
-                self._pool = db.make_pool(self._dsn, self._size, autocommit=False)
+                self._pool = db.Pool(self._dsn, self._size, autocommit=False)
                 await self._pool.open()
             return await self._pool.getconn()
 

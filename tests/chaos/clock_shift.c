@@ -1,13 +1,26 @@
-/* A wrong wall clock for one process: LD_PRELOAD this, CLOCK_SHIFT in seconds. Monotonic clocks stay right. */
+/* A wrong wall clock for one process: LD_PRELOAD this; CLOCK_SHIFT in seconds, or CLOCK_SHIFT_FILE that holds them and
+   may change. Monotonic clocks stay right. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 static long shift(void)
 {
-    const char *seconds = getenv("CLOCK_SHIFT");
+    const char *seconds = getenv("CLOCK_SHIFT"), *file = getenv("CLOCK_SHIFT_FILE");
+    char told[32] = "";
+    if (file) {
+        int open_file = open(file, O_RDONLY | O_CLOEXEC);
+        if (open_file >= 0) {
+            ssize_t length = read(open_file, told, sizeof told - 1);
+            told[length > 0 ? length : 0] = 0;
+            close(open_file);
+            seconds = told;
+        }
+    }
     return seconds ? atol(seconds) : 0;
 }
 

@@ -1,4 +1,4 @@
-"""Faults on real worker processes. Each has a short form here and in CI, and a long one: `make chaos`.
+"""Faults on real worker processes. Each has a short form, which `make test` and CI run, and a long one: `make chaos`.
 
 A run prints its seed; CHAOS_SEED=… repeats it.
 """
@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ..conftest import VERSIONS, TestServer
 from .checker import Verdict, check, kept
 from .client import Client
-from .fleet import LONG, Fleet
+from .fleet import Fleet
 from .server import Patient
-
-
-def pytest_report_header() -> str:
-    return f"chaos: {'long' if LONG else 'short'} form"
 
 
 @pytest.fixture
@@ -32,13 +30,24 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(seed)
 
 
+on_each_version = pytest.mark.parametrize("version", VERSIONS, indirect=True, ids=lambda v: f"pg{v}")
+
+
 @pytest.fixture
-def fleet(dsn18: str, tmp_path: Path) -> Iterator[Fleet]:
+def version(request: pytest.FixtureRequest) -> int:
+    """The newest PostgreSQL, but for what runs `on_each_version`."""
+    return int(getattr(request, "param", max(VERSIONS)))
+
+
+@pytest.fixture
+def fleet(request: pytest.FixtureRequest, version: int, tmp_path: Path) -> Iterator[Fleet]:
     """No worker yet."""
-    running = Fleet(dsn18, tmp_path)
+    server: TestServer = request.getfixturevalue(f"server{version}")
+    running = Fleet(server.create(), tmp_path)
     running.register()
     yield running
     running.stop()
+    server.drop(running.dsn)
 
 
 @pytest.fixture
@@ -77,10 +86,25 @@ def judge(fleet: Fleet, said_file: Path) -> Judge:
 
 
 @pytest.fixture(scope="session")
+def clock_library() -> Iterator[Path | None]:
+    """The shim that shifts a process's clock, where everybody may read it; None without a compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="buslog-clock-"))
+    folder.chmod(0o755)
+    built, source = folder / "clock_shift.so", Path(__file__).with_name("clock_shift.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(built), "-ldl"], check=True)
+    yield built
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def patient() -> Iterator[Patient]:
     """A server that may be stopped, frozen and shot: no other test uses it."""
     home = Path(tempfile.mkdtemp(prefix="buslog-chaos-"))  # on the disk: a server that is shot must find its log there
-    server = Patient(home / ".buslog", 18)
+    server = Patient(home / ".buslog", max(VERSIONS))
     yield server
     server.server.release()
     shutil.rmtree(home)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import LiteralString
 
+import pytest
+
 from buslog import db
 from buslog.errors import BuslogError
 
@@ -41,9 +43,12 @@ class Patient(TestServer):
         """Without a checkpoint, as if the machine had lost power."""
         self.server._pg_ctl("stop", "-m", "immediate", "-w")
 
-    def restart(self) -> None:
+    def restart(self, **environment: str) -> None:
         """Start what was stopped."""
-        self.server._start(lambda _: None)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            self.server._start(lambda _: None)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

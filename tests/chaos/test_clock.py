@@ -1,13 +1,9 @@
-"""Fault 12: workers whose clocks are a day ahead and a day behind."""
+"""Fault 12: workers whose clocks are a day ahead and a day behind. The database's clock: test_database."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from pathlib import Path
-
-import pytest
 
 from .client import Client
 from .conftest import Judge
@@ -17,34 +13,22 @@ from .ledger import read_runs
 DAY = 86_400
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Path | None:
-    """The shim that shifts a process's clock; None without a compiler, then the application shifts Python's."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    built = tmp_path / "clock_shift.so"
-    source = Path(__file__).with_name("clock_shift.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(built), "-ldl"], check=True)
-    return built
-
-
-def start_shifted(fleet: Fleet, library: Path | None, seconds: int) -> Process:
+def start_shifted(fleet: Fleet, clock_library: Path | None, seconds: int) -> Process:
     """A worker that lives in another day."""
     clock = fleet.folder / f"clock{seconds}"
-    if library is None:
+    if clock_library is None:
         worker = fleet.start(CHAOS_CLOCK=str(clock), CHAOS_SHIFT_PYTHON=str(seconds))
     else:
-        worker = fleet.start(CHAOS_CLOCK=str(clock), LD_PRELOAD=str(library), CLOCK_SHIFT=str(seconds))
+        worker = fleet.start(CHAOS_CLOCK=str(clock), LD_PRELOAD=str(clock_library), CLOCK_SHIFT=str(seconds))
     assert abs(float(clock.read_text()) - time.time() - seconds) < 60, "its clock was not shifted"
     return worker
 
 
 def test_workers_a_day_ahead_and_a_day_behind_claim_nothing_early_and_nothing_twice(
-    fleet: Fleet, client: Client, judge: Judge, library: Path | None
+    fleet: Fleet, client: Client, judge: Judge, clock_library: Path | None
 ) -> None:
-    ahead = start_shifted(fleet, library, DAY)
-    start_shifted(fleet, library, -DAY)
+    ahead = start_shifted(fleet, clock_library, DAY)
+    start_shifted(fleet, clock_library, -DAY)
     said_at: dict[str, float] = {}
     for number in range(200 if LONG else 10):
         said_at[token := f"later-{number}"] = time.monotonic()

@@ -29,7 +29,7 @@ def test_migrating_again_under_load_disturbs_nobody(fleet: Fleet, client: Client
     fleet.start()
     client.flow(40, seconds=0.02)
     client.flow(4, name="chain")
-    for _ in range(20 if LONG else 2):
+    for _ in range(20 if LONG else 1):
         time.sleep(0.2)
         migrate(fleet)
     client.ebb()

@@ -17,7 +17,7 @@ from buslog import db
 from .app import MAX_ATTEMPTS, QUICK
 from .checker import history
 from .client import Client
-from .conftest import Judge
+from .conftest import Judge, on_each_version
 from .fleet import LEASE, LONG, POLL, Fleet, wait_until
 from .ledger import Ran, read_runs
 
@@ -30,6 +30,7 @@ def begun(fleet: Fleet, pid: int | None = None) -> int:
 # ── 1: kill -9 in mid-subscriber ────────────────────────────────────────────────
 
 
+@on_each_version
 def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flight_runs_again(
     fleet: Fleet, client: Client, judge: Judge, chance: random.Random
 ) -> None:
@@ -71,6 +72,7 @@ def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
 # ── 2: crash points ─────────────────────────────────────────────────────────────
 
 
+@on_each_version
 def test_a_crash_after_the_effect_and_before_the_settle_costs_one_more_run(
     fleet: Fleet, client: Client, judge: Judge
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_crash_after_the_effect_and_before_the_settle_costs_one_more_run(
     assert attempts_of(fleet) == [2]
 
 
+@on_each_version
 def test_a_crash_between_claim_and_start_is_charged_and_runs_nothing_twice(
     fleet: Fleet, client: Client, judge: Judge
 ) -> None:
@@ -164,6 +167,7 @@ def killers_of(fleet: Fleet) -> set[UUID]:
 # ── 4: rows that will not decode ────────────────────────────────────────────────
 
 
+@on_each_version
 @pytest.mark.parametrize(
     "payload", ["repeat('[', 5000) || repeat(']', 5000)", "repeat('9', 5000)"], ids=["depth 5000", "5000 digits"]
 )

@@ -366,9 +366,9 @@ OUTCOMES = st.sampled_from([
 ])  # fmt: skip
 
 
-def test_whatever_happens_in_whatever_order_the_database_does_what_the_model_does(dsn18: str) -> None:
+def test_whatever_happens_in_whatever_order_the_database_does_what_the_model_does(dsn: str) -> None:
     long = os.environ.get("CHAOS") == "long"
-    machine = type("Machine", (BusMachine,), {"dsn": dsn18})
+    machine = type("Machine", (BusMachine,), {"dsn": dsn})
     run_state_machine_as_test(
         machine,
         settings=settings(

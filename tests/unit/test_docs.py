@@ -28,6 +28,19 @@ def test_every_decision_is_in_the_list() -> None:
     assert listed == {file.name for file in (DOCS / "decisions").glob("0*.md")}
 
 
+PROMISES = (DOCS / "guarantees.md").read_text(encoding="utf-8").split("\n## ")[1:]
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda text: text.partition("\n")[0])
+def test_every_promise_says_what_it_does_not_promise_and_names_tests_that_exist(promise: str) -> None:
+    assert "*Not promised:*" in promise
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", promise)
+    assert named
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text("utf-8")]
+    assert missing == []
+    assert len(named) == promise.count("::"), "each on its own, in full"
+
+
 PAGES = [str(page.relative_to(ROOT)) for page in [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]]
 
 

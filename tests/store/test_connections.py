@@ -1,0 +1,243 @@
+"""What the database's refusals become, and what is carried out again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from buslog import Bus, db
+from buslog.config import Settings
+from buslog.errors import BuslogError, DatabaseUnavailable, Misconfigured, OutcomeUnknown
+from buslog.message import Emitted
+from buslog.store import Said, Store
+
+from ..conftest import TestServer
+from .conftest import Scene
+
+# ── what a refusal says ─────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def one_at_a_time(pg_server: TestServer, dsn: str) -> Iterator[str]:
+    """The test's database, reached as a role that may have one connection."""
+    role = f"r{dsn.rpartition('/')[2].split('?')[0]}"
+    with db.connect(dsn) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN SUPERUSER CONNECTION LIMIT 1; ALTER ROLE {role} NOSUPERUSER")
+    yield dsn.replace("postgres@", f"{role}@")
+    with db.connect(dsn) as connection:
+        connection.execute(f"DROP ROLE {role}")
+
+
+def test_a_server_that_lets_nobody_else_in_is_full_and_not_away(one_at_a_time: str) -> None:
+    with db.connect(one_at_a_time), pytest.raises(DatabaseUnavailable, match="max_connections"):
+        db.connect(one_at_a_time)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "sorry, too many clients already",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        'too many connections for database "freight"',
+    ],
+)
+def test_every_text_of_a_full_server_is_known(told: str) -> None:
+    refusal = psycopg.OperationalError(f"connection failed: FATAL:  {told}")
+    assert "max_connections" in str(db.translate(refusal, committing=True))
+
+
+async def test_a_pool_that_can_make_no_connection_says_why(one_at_a_time: str) -> None:
+    with db.connect(one_at_a_time):
+        pool = db.Pool(one_at_a_time, 1)
+        await pool.open()
+        with pytest.raises(DatabaseUnavailable, match="max_connections"):
+            await pool.getconn(timeout=0.5)
+        await pool.close()
+
+
+async def test_a_pool_whose_connections_are_all_in_use_says_so(dsn: str) -> None:
+    pool = db.Pool(dsn, 1)
+    await pool.open()
+    held = await pool.getconn()
+    with pytest.raises(DatabaseUnavailable, match="in use") as refused:
+        await pool.getconn(timeout=0.1)
+    assert "answers" not in str(refused.value)
+    await pool.putconn(held)
+    await pool.close()
+
+
+def test_an_engine_whose_connections_are_all_in_use_says_so(dsn: str) -> None:
+    refusal = sqlalchemy.exc.TimeoutError("QueuePool limit reached")
+    assert "in use" in str(db.translate(refusal, dsn))
+
+
+async def test_a_bus_that_is_turned_away_later_hears_of_an_outage(dsn: str) -> None:
+    pool = db.Pool(dsn.replace("postgres@", "nobody@"), 1)
+    await pool.open()
+    with pytest.raises(DatabaseUnavailable, match="turned us away"):
+        await pool.getconn(timeout=0.5)
+    await pool.close()
+
+
+async def test_who_waits_for_a_connection_gets_it_soon_after_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    connect = psycopg.AsyncConnection.connect
+    back_at = time.monotonic() + 4.5
+
+    async def away(*arguments: Any, **options: Any) -> Any:
+        if time.monotonic() < back_at:
+            raise psycopg.OperationalError("connection refused")
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", away)
+    pool = db.Pool(dsn, 1)
+    await pool.open()
+    held = await pool.getconn(timeout=20)
+    assert time.monotonic() - back_at < 2.0
+    await pool.putconn(held)
+    await pool.close()
+
+
+# ── what is known to be rolled back ─────────────────────────────────────────────
+
+
+def raised(connection: db.Connection, state: str) -> psycopg.Error:
+    with pytest.raises(psycopg.Error) as error:
+        connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$")
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("40P01", "deadlock"), ("40001", "serialization"), ("53100", "disk"), ("55P03", "55P03"), ("53200", "53200"),
+        ("57014", "time-out"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_server_s_leaves_no_doubt_that_nothing_is_stored(
+    connection: db.Connection, state: str, told: str
+) -> None:
+    error = db.translate(raised(connection, state), committing=True)
+    assert type(error) is DatabaseUnavailable
+    assert told in str(error)
+    assert "does not" not in error.was, "it does answer"
+
+
+def test_a_connection_that_breaks_in_a_commit_leaves_the_outcome_open(dsn: str) -> None:
+    with db.connect(dsn) as connection, pytest.raises(psycopg.OperationalError) as error:
+        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert isinstance(db.translate(error.value, committing=True), OutcomeUnknown)
+
+
+class Rival:
+    """A program of somebody's own that holds one dedupe key in a transaction and then wants the other."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = psycopg.connect(dsn)
+        self.connection.execute("SET deadlock_timeout = '30s'")  # the other one is to be the victim
+        self._thread = threading.Thread(target=self._emit, args=("first",))
+
+    def hold(self) -> None:
+        self._emit("second")
+
+    def cross(self) -> None:
+        self._thread.start()
+
+    def give_way(self) -> None:
+        self._thread.join(20)
+        self.connection.commit()
+        self.connection.close()
+
+    def _emit(self, dedupe_key: str) -> None:
+        self.connection.execute("SELECT buslog.emit('departed', '{}', dedupe_key => %s)", [dedupe_key])
+
+
+def waiting(connection: db.Connection) -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def test_an_emit_that_meets_a_deadlock_is_carried_out_again(dsn: str, connection: db.Connection) -> None:
+    connection.execute("SELECT buslog.emit('departed', '{}')")  # a new name would let nobody else get that far
+    rival = Rival(dsn)
+    rival.hold()
+    async with Bus(host=False, settings=Settings(dsn=dsn)) as bus:
+        emits = [bus.emit("departed", {}, dedupe_key=key) for key in ("first", "second")]
+        while waiting(connection) < 1:
+            await asyncio.sleep(0.01)
+        rival.cross()
+        await asyncio.sleep(1.2)  # deadlock_timeout, by which the emit is the victim
+        leaving = asyncio.to_thread(rival.give_way)
+        await asyncio.gather(leaving, *emits)
+        told = [await emit for emit in emits]
+    assert [type(one) for one in told] == [Emitted, Emitted]
+    assert [one.duplicate for one in told] == [True, True], "the rival has said it"
+    count = connection.execute("SELECT count(*) FROM buslog.messages").fetchone()
+    assert count == (3,)
+
+
+async def test_a_statement_that_is_rolled_back_again_and_again_is_given_up(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.connect(dsn) as connection:
+        connection.execute(
+            """CREATE SEQUENCE times;
+               CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN PERFORM nextval('times'); RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$;
+               CREATE TRIGGER never BEFORE INSERT ON buslog.names FOR EACH ROW EXECUTE FUNCTION never()"""
+        )
+        store = Store(dsn)
+        await store.open()
+        with pytest.raises(DatabaseUnavailable, match="serialization failure"):
+            await store.emit_many([Said("departed", "{}")])
+        await store.close()
+        assert connection.execute("SELECT last_value FROM times").fetchone() == (db.TIMES,)
+
+
+async def test_a_settle_that_meets_a_deadlock_is_carried_out_again(scene: Scene, dsn: str) -> None:
+    await scene.subscribe("mail")
+    await scene.emit()
+    (claimed,) = await scene.claim()
+    with db.connect(dsn) as connection:
+        connection.execute(
+            """CREATE SEQUENCE times;
+               CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN
+                   IF nextval('times') = 1 THEN RAISE EXCEPTION 'once' USING ERRCODE = '40P01'; END IF;
+                   RETURN OLD;
+               END $$;
+               CREATE TRIGGER once BEFORE DELETE ON buslog.deliveries FOR EACH ROW EXECUTE FUNCTION once()"""
+        )
+    assert await scene.settle(claimed)
+
+
+# ── the DSN ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("options", ["-c default_transaction_isolation=serializable", "-c statement_timeout=5000"])
+def test_options_of_one_s_own_keep_the_isolation_that_the_functions_count_on(dsn: str, options: str) -> None:
+    own = f"{dsn}&options={quote(options)}"
+    with db.connect(db.checked_dsn(own)) as connection:
+        assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
+        assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
+        if "statement_timeout" in options:
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
+
+
+def test_no_error_carries_the_password(dsn: str) -> None:
+    for given in ("postgresql://u:secret@127.0.0.1:1/x", "host=127.0.0.1 port=1 password=secret", "nonsense=secret"):
+        with pytest.raises(BuslogError) as error:
+            db.connect(given)
+        assert "secret" not in str(error.value)
+        assert isinstance(error.value, DatabaseUnavailable | Misconfigured)
