@@ -20,12 +20,20 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
-from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
+from buslog.errors import (
+    BuslogError,
+    DatabaseUnavailable,
+    InvalidMessage,
+    Misconfigured,
+    NotPermitted,
+    OutcomeUnknown,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy  # at run time only where it is used: it takes half a second, and a worker needs none of it
 
 MINIMUM_VERSION = 16
+LOOK_MS = 2000  # how long one look at the database may take
 
 # Without these a worker whose network is cut waits for ever (measured: both are needed).
 SAFETY = {
@@ -146,13 +154,23 @@ def make_sync_pool(dsn: str, size: int) -> SyncPool:
     return ConnectionPool(checked_dsn(dsn), min_size=0, max_size=size, open=True, timeout=10, name="buslog-sync")
 
 
-def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
+def connect_to_read(dsn: str) -> Connection:
+    """Like `connect`, read-only and with the statement time-out of a look."""
+    with translated(dsn):
+        return psycopg.connect(_reading(dsn, LOOK_MS), autocommit=True)
+
+
+def _reading(dsn: str, statement_timeout_ms: int) -> str:
+    given = conninfo_to_dict(checked_dsn(dsn))
+    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
+    return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+
+
+def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.Engine:
     """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
     import sqlalchemy  # noqa: PLC0415
 
-    given = conninfo_to_dict(checked_dsn(dsn))
-    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
-    conninfo = make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+    conninfo = _reading(dsn, statement_timeout_ms)
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(conninfo),
@@ -200,20 +218,8 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             was=f"{where} turned us away",
             mend="Check user, password and database name.",
         )
-    if state in {"3F000", "42P01", "42883", "42703"}:
-        return Misconfigured(
-            field="schema", rule="is this build's", was=f"{where} lacks something that this build calls",
-            mend="Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
-        )  # fmt: skip
-    if state == "57014":
-        return DatabaseUnavailable(
-            field="query", rule="answers within the statement time-out", mend="Narrow the time range or the filter."
-        )
-    if state == "53300":
-        return DatabaseUnavailable(
-            field="database", rule="has a free connection", was=f"{where} is at max_connections",
-            mend="Stop a client, or raise max_connections.",
-        )  # fmt: skip
+    if (refusal := _refusal(state, where)) is not None:
+        return refusal
     if committing and isinstance(error, psycopg.OperationalError) and not state.startswith("40"):
         return OutcomeUnknown(
             field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
@@ -232,6 +238,30 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
         field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
         mend="The server's log says more.",
     )  # fmt: skip
+
+
+def _refusal(state: str, where: str) -> BuslogError | None:
+    """What the server refuses whatever was asked of it."""
+    if state == "42501":
+        return NotPermitted(
+            field="role", rule="has the right to do this", was=f"{where} refused it",
+            mend="Grant the right, or connect as a role that has it.",
+        )  # fmt: skip
+    if state in {"3F000", "42P01", "42883", "42703"}:
+        return Misconfigured(
+            field="schema", rule="is this build's", was=f"{where} lacks something that this build calls",
+            mend="Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
+        )  # fmt: skip
+    if state == "57014":
+        return DatabaseUnavailable(
+            field="query", rule="answers within the statement time-out", mend="Narrow the time range or the filter."
+        )
+    if state == "53300":
+        return DatabaseUnavailable(
+            field="database", rule="has a free connection", was=f"{where} is at max_connections",
+            mend="Stop a client, or raise max_connections.",
+        )  # fmt: skip
+    return None
 
 
 def _sqlalchemy_errors(name: str) -> tuple[type[Exception], ...]:

@@ -12,6 +12,7 @@ BuslogError
 ├── BusNotStarted           emit before `async with bus`, or after its end
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
+│   └── NotPermitted        the role we connect as may not do this
 └── DatabaseUnavailable     the database did not answer; nothing was recorded as done
     └── OutcomeUnknown      the connection broke during a commit: the emit may or may not be stored
 
@@ -79,6 +80,9 @@ class StillPending(BuslogError): ...
 
 
 class Misconfigured(BuslogError): ...
+
+
+class NotPermitted(Misconfigured): ...
 
 
 class DatabaseUnavailable(BuslogError): ...
