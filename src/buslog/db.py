@@ -1,4 +1,4 @@
-"""Connections, named queries and migration. With `embedded`, the only room that imports psycopg.
+"""Connections, named queries and migration. With `embedded` and `refusals`, the only room that imports psycopg.
 
 Data comes back as text payloads and plain rows; what they mean is `store`'s and `insights`'s business.
 """
@@ -6,12 +6,9 @@ Data comes back as text payloads and plain rows; what they mean is `store`'s and
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import random
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, LiteralString, cast
@@ -22,12 +19,16 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
-from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
+from buslog.errors import DatabaseUnavailable, Misconfigured
+from buslog.refusals import describe, translate, translated
 
 if TYPE_CHECKING:
     import sqlalchemy  # at run time only where it is used: it takes half a second, and a worker needs none of it
 
+__all__ = ["describe", "translate", "translated"]  # passed on: who speaks to a database needs both rooms
+
 MINIMUM_VERSION = 16
+LOOK_MS = 2000  # how long one look at the database may take
 
 # Without these a worker whose network is cut waits for ever (measured: both are needed).
 SAFETY = {
@@ -123,12 +124,6 @@ def checked_dsn(dsn: str) -> str:
     return make_conninfo("", **chosen)
 
 
-def describe(dsn: str) -> str:
-    """Host, port and database of a DSN; never its password."""
-    given = conninfo_to_dict(dsn)
-    return f"PostgreSQL {given.get('dbname', '')} at {given.get('host', 'localhost')}:{given.get('port', 5432)}"
-
-
 def connect(dsn: str) -> Connection:
     """A connection of its own, in autocommit. Raises `DatabaseUnavailable` naming host and next step."""
     with translated(dsn):
@@ -211,13 +206,23 @@ async def fetch(
     raise AssertionError("the last time returns or raises")
 
 
-def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
+def connect_to_read(dsn: str) -> Connection:
+    """Like `connect`, read-only and with the statement time-out of a look."""
+    with translated(dsn):
+        return psycopg.connect(_reading(dsn, LOOK_MS), autocommit=True)
+
+
+def _reading(dsn: str, statement_timeout_ms: int) -> str:
+    given = conninfo_to_dict(checked_dsn(dsn))
+    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
+    return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+
+
+def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.Engine:
     """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
     import sqlalchemy  # noqa: PLC0415
 
-    given = conninfo_to_dict(checked_dsn(dsn))
-    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
-    conninfo = make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+    conninfo = _reading(dsn, statement_timeout_ms)
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(conninfo),
@@ -226,109 +231,6 @@ def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) ->
         pool_timeout=5,
         pool_pre_ping=True,
     )
-
-
-# ── errors ──────────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def translated(dsn: str = "", *, committing: bool = False) -> Iterator[None]:
-    """psycopg's errors become ours. `committing`: a break means that the outcome is unknown."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, (psycopg.Error, *_sqlalchemy_errors("SQLAlchemyError"))):
-            raise
-        raise translate(error, dsn, committing=committing) from None
-
-
-def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> BuslogError:
-    """Our error for one of psycopg's or SQLAlchemy's. Never repeats the statement, its values or the DSN."""
-    if isinstance(error, _sqlalchemy_errors("DBAPIError")):
-        error = getattr(error, "orig", None) or error
-    state = getattr(error, "sqlstate", None) or ""
-    diagnosis = getattr(error, "diag", None)
-    if state == "BL001" and diagnosis is not None and diagnosis.message_detail:
-        return InvalidMessage(**json.loads(diagnosis.message_detail))
-    if state.startswith("22"):
-        return InvalidMessage(
-            field="payload",
-            rule="is JSON that PostgreSQL can hold",
-            was=(diagnosis.message_primary or "" if diagnosis else ""),
-            mend="Remove NUL characters, lone surrogates, NaN and Infinity.",
-        )
-    where = describe(dsn) if dsn else "the database"
-    if known := _KNOWN.get(state or _state_in_text(error)):
-        kind, field, rule, was, mend = known
-        return kind(field=field, rule=rule, was=was.format(where=where), mend=mend)
-    if isinstance(error, (PoolTimeout, *_sqlalchemy_errors("TimeoutError"))):
-        return DatabaseUnavailable(
-            field="pool", rule="has a free connection in time",
-            was=f"every connection of this program to {where} is in use", mend="Look for what holds them for long.",
-        )  # fmt: skip
-    # An ERROR of the server's ends the statement and rolls it back. Whatever else ends it leaves its outcome open.
-    is_broken = not state or (diagnosis is not None and diagnosis.severity_nonlocalized != "ERROR")
-    if committing and is_broken and isinstance(error, psycopg.OperationalError):
-        return OutcomeUnknown(
-            field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
-            mend="Emit it again with the dedupe key it had, or look in the Log first.",
-        )  # fmt: skip
-    if is_broken and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return DatabaseUnavailable(
-            field="database", rule="answers", was=f"{where} does not", mend="Start it, or correct BUSLOG_DSN."
-        )
-    return DatabaseUnavailable(
-        field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
-        mend="The server's log says more.",
-    )  # fmt: skip
-
-
-def _sqlalchemy_errors(name: str) -> tuple[type[Exception], ...]:
-    """An exception of SQLAlchemy's, if it has been imported at all."""
-    module = sys.modules.get("sqlalchemy.exc")
-    return (getattr(module, name),) if module else ()
-
-
-_TURNED_AWAY = (
-    Misconfigured, "BUSLOG_DSN", "names a database that lets us in", "{where} turned us away",
-    "Check user, password and database name.",
-)  # fmt: skip
-_OTHER_BUILD = (
-    Misconfigured, "schema", "is this build's", "{where} lacks something that this build calls",
-    "Run `buslog migrate`; a database that an unreleased build made has to be made anew.",
-)  # fmt: skip
-_AGAIN = "Nothing of it is stored: carry out the whole transaction again."
-# By SQLSTATE: error, field, rule, what it was, how to mend it.
-_KNOWN: dict[str, tuple[type[BuslogError], str, str, str, str]] = {
-    **dict.fromkeys(("28P01", "28000", "3D000"), _TURNED_AWAY),
-    **dict.fromkeys(("3F000", "42P01", "42883", "42703"), _OTHER_BUILD),
-    "40001": (DatabaseUnavailable, "transaction", "is in nobody's way", "a serialization failure", _AGAIN),
-    "40P01": (DatabaseUnavailable, "transaction", "is in nobody's way", "a deadlock", _AGAIN),
-    "53100": (
-        DatabaseUnavailable, "database", "has room on its disk", "{where} has none",
-        "Make room; what is open goes on by itself.",
-    ),
-    "53300": (
-        DatabaseUnavailable, "database", "has a free connection", "{where} is at max_connections",
-        "Stop a client, or raise max_connections.",
-    ),
-    "57014": (
-        DatabaseUnavailable, "query", "answers within the statement time-out", "",
-        "Narrow the time range or the filter.",
-    ),
-}  # fmt: skip
-# While connecting, libpq gives no SQLSTATE, only text: a server that is there and refuses says why.
-_TEXTS = {
-    "28P01": r"password authentication failed|no password supplied|no pg_hba\.conf entry",
-    "3D000": r'FATAL:\s+(database|role) ".*" does not exist',
-    "53300": r"too many clients already|remaining connection slots|too many connections for",
-}
-
-
-def _state_in_text(error: Exception) -> str:
-    if not isinstance(error, psycopg.OperationalError):
-        return ""
-    return next((state for state, told in _TEXTS.items() if re.search(told, str(error))), "")
 
 
 # ── migration ───────────────────────────────────────────────────────────────────

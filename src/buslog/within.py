@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from buslog import db
+from buslog import db, telemetry
 from buslog.errors import InvalidMessage
 from buslog.message import Emitted
 from buslog.store import Said
@@ -34,17 +34,27 @@ def is_async(connection: Executes | ExecutesAsync) -> bool:
 
 def emit_sync(connection: Executes, said: Said) -> Emitted:
     """Store a message on a sync connection. Raises like `Bus.emit_within`."""
-    with db.translated():
+    with telemetry.emitting(said.name) as span, db.translated():
+        if span is not None:
+            said = said._replace(traceparent=span.traceparent)
         _refuse_sync(said, connection.execute(*_statement(connection, "has_sync_subscriber", said)).fetchone())
-        return _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
+        emitted = _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
+        if span is not None:
+            span.stored(emitted.id)
+        return emitted
 
 
 async def emit_async(connection: ExecutesAsync, said: Said) -> Emitted:
     """Store a message on an async connection. Raises like `Bus.emit_within`."""
-    with db.translated():
+    with telemetry.emitting(said.name) as span, db.translated():
+        if span is not None:
+            said = said._replace(traceparent=span.traceparent)
         found = await connection.execute(*_statement(connection, "has_sync_subscriber", said))
         _refuse_sync(said, await _fetched(found))
-        return _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))
+        emitted = _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))
+        if span is not None:
+            span.stored(emitted.id)
+        return emitted
 
 
 async def _fetched(cursor: Any) -> Any:
