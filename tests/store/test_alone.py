@@ -47,14 +47,15 @@ async def test_with_one_attempt_left_it_runs_alone_so_that_it_fails_by_its_own_f
     assert states(connection) == {"mail": "failed"}
 
 
-async def test_errors_of_its_own_do_not_make_it_run_alone(scene: Scene) -> None:
-    await scene.subscribe("mail", retry=RetryPolicy(max_attempts=3, first_delay=0))
+async def test_errors_of_its_own_do_not_make_it_run_alone(scene: Scene, connection: db.Connection) -> None:
+    await scene.subscribe("mail", retry=QUICK)
     await scene.emit()
     for _ in range(2):
         (claimed,) = await scene.claim()
         await scene.settle(claimed, State.RETRYING, delay=0)
         await scene.store.promote_due(10)
-    assert len(await scene.claim()) == 1
+    await lose_once(scene, connection)
+    assert len(await scene.claim()) == 1, "with one attempt left after this one"
 
 
 async def test_it_stays_alone_through_its_retries_and_a_release(scene: Scene, connection: db.Connection) -> None:
