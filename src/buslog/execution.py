@@ -274,8 +274,10 @@ def _verdict(error: BaseException, charged: int, subscription: Subscription) -> 
 
 
 def _means_outage(error: BaseException, subscription: Subscription) -> bool:
+    """A verdict, and what will not mend itself, is about this delivery, however wide the errors that were named."""
     outage = subscription.outage
-    return outage is not None and isinstance(error, outage.errors) and not isinstance(error, subscription.fail_on)
+    own = (Verdict, PayloadRejected, *subscription.fail_on)
+    return outage is not None and isinstance(error, outage.errors) and not isinstance(error, own)
 
 
 def unjudged(error: Exception, charged: int, subscription: Subscription) -> Outcome:

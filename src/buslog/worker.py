@@ -53,6 +53,7 @@ class Worker:
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY
         self._due_check_at = 0.0
         self._alone_check_at = 0.0
+        self._next_start_at: dict[int, float] = {}  # by rate-limited subscription that was claimed
 
     # ── what the bus asks ───────────────────────────────────────────────────────
 
@@ -188,10 +189,13 @@ class Worker:
         return sorted((number for number in hosts if number in ranks), key=ranks.__getitem__)
 
     def _next_starts(self, claims: Sequence[Claimed]) -> list[float]:
-        """In how many seconds the rates of what was just claimed allow one more."""
-        claimed = {claim.subscription_id for claim in claims}
-        rates = (self._hosted[number].rate for number in claimed if number in self._hosted)
-        return [max(rate.per / rate.count, 0.01) for rate in rates if rate is not None]
+        """In how many seconds the rates of what was claimed allow one more, also when something woke us before."""
+        now = time.monotonic()
+        for number in {claim.subscription_id for claim in claims} & self._hosted.keys():
+            if rate := self._hosted[number].rate:
+                self._next_start_at[number] = now + max(rate.per / rate.count, 0.01)
+        self._next_start_at = {number: at for number, at in self._next_start_at.items() if at > now}
+        return [at - now for at in self._next_start_at.values()]
 
     async def _look_for_one_alone(self) -> None:
         """Once a poll: take a delivery that is to run with no neighbours; nothing more is claimed until it has run."""

@@ -36,7 +36,8 @@ from buslog.store import NOBODY, Lease, Said, Settlement, Store
 T = TypeVar("T")
 MAX_ATTEMPTS = 3
 POLICY = RetryPolicy(max_attempts=MAX_ATTEMPTS, first_delay=0.0, jitter=0)
-EVENT, CHAIN = ["mail", "log"], ["first", "second", "third"]  # subscriptions of the two names
+SUBSCRIPTIONS = {"departed": ["mail", "log"], "chained": ["first", "second", "third"], "keyed": ["ledger"]}  # by name
+ALL = [subscription for heard in SUBSCRIPTIONS.values() for subscription in heard]
 LATER = 3600.0  # seconds
 MOST_DELIVERIES = 10  # few, so that much happens to each
 OPEN = {"pending", "running", "retrying", "scheduled"}
@@ -49,10 +50,14 @@ class Delivery:
 
     place: int | None  # in its chain, from 1
     state: str
+    order_key: str | None = None
+    sequenced: bool = False
     generation: int = 1
     attempt: int = 0
     repeats: int = 0
     due_now: bool = False
+    lost_before: bool = False  # a worker, in this generation
+    alone: bool = False
     worker: int | None = None
     fence: int = 0
     ended: list[tuple[int, str, int]] = field(default_factory=list)  # generation, state, attempts
@@ -67,6 +72,10 @@ class Delivery:
             "run_now": self.state in {"scheduled", "retrying"},
             "cancel": self.is_open or self.state == "failed",
         }[verb]
+
+    def become_due(self) -> None:
+        is_new = self.state == "scheduled" and self.order_key is not None
+        self.state = "blocked" if is_new else "pending"
 
     def end(self, state: str) -> None:
         self.state, self.worker = state, None
@@ -83,7 +92,33 @@ class Model:
         found = [d for (m, _), d in self.deliveries.items() if m == message and d.place is not None]
         return sorted(found, key=lambda d: d.place or 0)
 
-    def promote_chain(self, message: UUID) -> None:
+    def promote(self) -> None:
+        """What has its turn: after each step, for whatever the step has opened."""
+        for message in {message for message, _ in self.deliveries}:
+            self._promote_chain(message)
+        for key in {d.order_key for d in self.deliveries.values() if d.order_key is not None}:
+            self._promote_key(key)
+
+    def sequence(self, asked: list[str]) -> None:
+        """A claim gives places to what has arrived for the subscriptions that it asks for."""
+        for (_, name), delivery in self.deliveries.items():
+            if name in asked and delivery.order_key is not None and delivery.state == "blocked":
+                delivery.sequenced = True
+        self.promote()
+
+    def of_key(self, key: str) -> list[Delivery]:
+        return [d for _, d in sorted(self.deliveries.items()) if d.order_key == key]
+
+    def _promote_key(self, key: str) -> None:
+        """The oldest that has a place, unless one of its key is open or an older one has failed."""
+        for delivery in self.of_key(key) if not any(d.state in OPEN - {"scheduled"} for d in self.of_key(key)) else ():
+            if delivery.state == "failed":
+                return
+            if delivery.state == "blocked" and delivery.sequenced:
+                delivery.state = "pending"
+                return
+
+    def _promote_chain(self, message: UUID) -> None:
         """The first that is blocked has its turn, unless one is open or one before it has failed."""
         chain = self.chain(message)
         head = next((d for d in chain if d.state == "blocked"), None)
@@ -113,35 +148,33 @@ class Model:
         return True
 
     def expire(self, worker: int) -> None:
-        for (message, _), delivery in self.deliveries.items():
+        for delivery in self.deliveries.values():
             if delivery.worker != worker:
                 continue
             if delivery.attempt >= MAX_ATTEMPTS:
                 delivery.end("failed")
-                self.promote_chain(message)
             else:
                 delivery.state, delivery.worker, delivery.due_now = "retrying", None, True
+                delivery.alone |= delivery.lost_before or delivery.attempt + 1 >= MAX_ATTEMPTS
+                delivery.lost_before = True
+        self.promote()
 
     def replay(self, keys: list[Key]) -> set[Key]:
         moved = {key for key in keys if self.deliveries[key].allows("replay")}
-        for message in {message for message, _ in moved}:
-            chain = self.chain(message)
-            is_busy = any(d.state in OPEN for d in chain)
-            places = [self.deliveries[key].place or 0 for key in moved if key[0] == message]
-            first = min(places)
-            for key in moved:
-                if key[0] == message:
-                    delivery = self.deliveries[key]
-                    waits = delivery.place is not None and (is_busy or delivery.place > first)
-                    delivery.repeats += delivery.state == "succeeded"
-                    delivery.state = "blocked" if waits else "pending"
-                    delivery.generation, delivery.attempt = delivery.generation + 1, 0
+        for delivery in [self.deliveries[key] for key in moved]:
+            delivery.repeats += delivery.state == "succeeded"
+            delivery.sequenced = delivery.order_key is not None
+            waits = delivery.place is not None or delivery.order_key is not None
+            delivery.state = "blocked" if waits else "pending"
+            delivery.generation, delivery.attempt = delivery.generation + 1, 0
+            delivery.alone = delivery.lost_before = False
+        self.promote()
         return moved
 
     def run_now(self, keys: list[Key]) -> set[Key]:
         moved = {key for key in keys if self.deliveries[key].allows("run_now")}
         for key in moved:
-            self.deliveries[key].state = "pending"
+            self.deliveries[key].become_due()
         return moved
 
     def cancel(self, keys: list[Key]) -> set[Key]:
@@ -152,8 +185,7 @@ class Model:
             delivery = self.deliveries[key]
             delivery.generation += not delivery.is_open
             delivery.end("cancelled")
-        for message in {message for message, _ in keys} if moved else ():
-            self.promote_chain(message)
+        self.promote()
         return moved
 
 
@@ -185,10 +217,12 @@ class BusMachine(RuleBasedStateMachine):
 
     async def register(self) -> list[tuple[str, int]]:
         bus = Bus()
-        for name in EVENT:
+        for name in SUBSCRIPTIONS["departed"]:
             bus.on("departed", lambda _: None, id=name, retry=POLICY)
-        for order, name in enumerate(CHAIN):
+        for order, name in enumerate(SUBSCRIPTIONS["chained"]):
             bus.on("chained", lambda _: None, id=name, retry=POLICY, mode="serial", order=order)
+        for name in SUBSCRIPTIONS["keyed"]:
+            bus.on("keyed", lambda _: None, id=name, retry=POLICY, ordered_by_key=True)
         return [(subscription.id, await self.store.register(subscription, "")) for subscription in bus._registry]
 
     def enter(self) -> int:
@@ -197,36 +231,53 @@ class BusMachine(RuleBasedStateMachine):
     # ── emit and work ───────────────────────────────────────────────────────────
 
     @precondition(lambda self: len(self.model.deliveries) < MOST_DELIVERIES)
-    @rule(is_chain=st.booleans(), is_later=st.booleans(), host=st.sampled_from([None, 0, 1]), places=st.integers(0, 2))
-    def emit(self, is_chain: bool, is_later: bool, host: int | None, places: int) -> None:
-        lease = NOBODY if host is None else Lease(self.workers[host], list(self.numbers.values()), places)
-        said = Said("chained" if is_chain else "departed", "{}", delay=LATER if is_later else None)
+    @rule(
+        name=st.sampled_from([*SUBSCRIPTIONS, "keyed"]), key=st.sampled_from(["a", "b"]), is_later=st.booleans(),
+        host=st.sampled_from([None, 0, 1]), started=st.integers(0, 1),
+    )  # fmt: skip
+    def emit(self, name: str, key: str, is_later: bool, host: int | None, started: int) -> None:
+        lease = NOBODY if host is None else Lease(self.workers[host], list(self.numbers.values()), started)
+        said = Said(name, "{}", key=key, delay=LATER if is_later else None)
         (stored,) = self.run(self.store.emit_many([said], lease))
         leased = {self.names[number] for number in stored.leased}
         self.claims += stored.claims(said)
         fences = dict(zip(stored.leased, stored.fences, strict=True))
-        free = 0 if host is None or is_later else places
-        for place, name in enumerate(CHAIN if is_chain else EVENT, 1):
-            is_ready = not is_chain or place == 1
-            is_leased = is_ready and free > 0
-            free -= is_leased
-            assert (name in leased) is is_leased
-            state = "running" if is_leased else "blocked" if not is_ready else "scheduled" if is_later else "pending"
-            self.model.deliveries[stored.message_id, name] = Delivery(
-                place if is_chain else None, state, attempt=int(is_leased),
-                worker=self.workers[host] if is_leased and host is not None else None,
-                fence=fences.get(self.numbers[name], 0),
+        for place, subscription in enumerate(SUBSCRIPTIONS[name], 1):
+            waits = (name == "chained" and place > 1) or (name == "keyed" and not is_later)
+            is_leased = host is not None and started > 0 and not is_later and not waits
+            assert (subscription in leased) is is_leased
+            state = "running" if is_leased else "blocked" if waits else "scheduled" if is_later else "pending"
+            self.model.deliveries[stored.message_id, subscription] = Delivery(
+                place if name == "chained" else None, state, key if name == "keyed" else None,
+                attempt=int(is_leased), worker=self.workers[host] if is_leased and host is not None else None,
+                fence=fences.get(self.numbers[subscription], 0),
             )  # fmt: skip
 
-    @rule(
-        who=st.integers(0, 1), places=st.integers(1, 4), hosts=st.permutations(EVENT + CHAIN), hosted=st.integers(1, 5)
-    )
+    @rule(who=st.integers(0, 1), places=st.integers(1, 4), hosts=st.permutations(ALL), hosted=st.integers(1, len(ALL)))
     def claim(self, who: int, places: int, hosts: list[str], hosted: int) -> None:
         self.take(who, places, hosts[:hosted])
 
+    @rule(who=st.integers(0, 1), hosts=st.permutations(ALL), hosted=st.integers(1, len(ALL)))
+    def claim_alone(self, who: int, hosts: list[str], hosted: int) -> None:
+        self.take_alone(who, hosts[:hosted])
+
     def take(self, who: int, places: int, asked: list[str]) -> None:
         claims = self.run(self.store.claim(self.workers[who], [self.numbers[name] for name in asked], places))
-        ready = [key for key, d in self.model.deliveries.items() if d.state == "pending" and key[1] in asked]
+        self.model.sequence(asked)
+        self.taken(who, claims, places, self.ready(asked, alone=False))
+
+    def take_alone(self, who: int, asked: list[str]) -> None:
+        claimed = self.run(self.store.claim_alone(self.workers[who], [self.numbers[name] for name in asked]))
+        self.taken(who, [claimed] if claimed else [], 1, self.ready(asked, alone=True))
+
+    def ready(self, asked: list[str], *, alone: bool) -> list[Key]:
+        return [
+            key
+            for key, d in self.model.deliveries.items()
+            if d.state == "pending" and key[1] in asked and d.alone is alone
+        ]
+
+    def taken(self, who: int, claims: list[Claimed], places: int, ready: list[Key]) -> None:
         assert len(claims) == min(places, len(ready))
         for claimed in claims:
             key = self.key(claimed)
@@ -253,8 +304,7 @@ class BusMachine(RuleBasedStateMachine):
             settlements.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
             if self.model.settle(claimed, self.names[claimed.subscription_id], outcome):
                 expected.add((claimed.message_id, claimed.subscription_id))
-        for message in {settlement.message_id for settlement in settlements}:
-            self.model.promote_chain(message)
+        self.model.promote()
         assert self.run(self.store.settle(settlements, "host:1", "")) == expected
 
     @rule()
@@ -266,7 +316,7 @@ class BusMachine(RuleBasedStateMachine):
         due = [d for d in self.model.deliveries.values() if d.state == "retrying" and d.due_now]
         assert promoted == len(due)
         for delivery in due:
-            delivery.state = "pending"
+            delivery.become_due()
 
     @rule(who=st.integers(0, 1), is_taken_over=st.booleans())
     def expire(self, who: int, is_taken_over: bool) -> None:
@@ -284,7 +334,8 @@ class BusMachine(RuleBasedStateMachine):
         self.workers[who] = self.enter()
         if is_taken_over:
             self.become_due()
-            self.take(1 - who, MOST_DELIVERIES, EVENT + CHAIN)
+            self.take(1 - who, MOST_DELIVERIES, ALL)
+            self.take_alone(1 - who, ALL)
 
     # ── what people do ──────────────────────────────────────────────────────────
 
@@ -343,6 +394,11 @@ class BusMachine(RuleBasedStateMachine):
     def one_of_a_chain_is_open_at_a_time(self) -> None:
         for message in {message for message, _ in self.model.deliveries}:
             assert sum(d.state in OPEN for d in self.model.chain(message)) <= 1
+
+    @invariant()
+    def one_of_a_key_is_open_at_a_time(self) -> None:
+        for key in ("a", "b"):
+            assert sum(d.state in OPEN - {"scheduled"} for d in self.model.of_key(key)) <= 1
 
     def rows(self, query: Any) -> Iterator[tuple[Any, ...]]:
         return iter(self.connection.execute(query).fetchall())

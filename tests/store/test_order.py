@@ -17,7 +17,7 @@ from buslog.errors import OperationRefused
 from buslog.execution import Claimed, Outcome
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
-from buslog.store import Lease, Said, Settlement, Store
+from buslog.store import Lease, Said, Settlement, Store, settle_values
 
 from .conftest import Scene, states_of
 
@@ -212,6 +212,23 @@ async def test_what_arrives_while_the_policy_turns_to_skip_is_not_forgotten(
             "SELECT buslog.register('mail', '{departed}', 'event', %s, NULL, '', '')",
             ['{"ordered_by_key": true, "skips_failed": true}'],
         )
+        assert await scene.claim() == [], "not committed yet"
+    assert messages(await scene.claim()) == [a2]
+
+
+@pytest.mark.parametrize("end", ["settle", "cancel"])
+async def test_what_arrives_while_the_one_before_it_ends_is_not_forgotten(
+    scene: Scene, connection: db.Connection, end: str
+) -> None:
+    await ordered(scene, "a")
+    (head,) = await scene.claim()
+    with connection.transaction():
+        if end == "settle":
+            done = Settlement(head.message_id, head.subscription_id, head.fence, SUCCEEDED)
+            connection.execute(db.query("settle"), settle_values([done], "host:1", ""))
+        else:
+            connection.execute(db.query("cancel"), ([head.message_id], [head.subscription_id]))
+        a2 = await scene.emit(key="a")
         assert await scene.claim() == [], "not committed yet"
     assert messages(await scene.claim()) == [a2]
 

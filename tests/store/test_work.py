@@ -147,49 +147,6 @@ async def test_one_commit_settles_many_outcomes_and_drops_the_stale_ones(scene: 
     assert accepted == {(c.message_id, c.subscription_id) for i, c in enumerate(claims) if i != 3}
 
 
-# ── serial chains ───────────────────────────────────────────────────────────────
-
-
-async def chain(scene: Scene, length: int = 3) -> None:
-    for place in range(length):
-        await scene.subscribe(f"s{place}", mode="serial", order=place)
-    await scene.emit()
-
-
-async def test_the_serial_subscribers_of_a_message_run_one_after_the_other_in_order(scene: Scene) -> None:
-    await scene.subscribe("last", mode="serial", order=9)
-    await chain(scene)
-    ran = []
-    while claims := await scene.claim():
-        assert len(claims) == 1
-        ran += scene.names_of(claims)
-        await scene.settle(claims[0])
-    assert ran == ["s0", "s1", "s2", "last"]
-
-
-async def test_a_chain_waits_for_its_head_through_retries(scene: Scene) -> None:
-    await chain(scene)
-    (head,) = await scene.claim()
-    await scene.settle(head, State.RETRYING, delay=0)
-    assert await scene.claim() == []
-    await scene.store.promote_due(10)
-    assert scene.names_of(await scene.claim()) == ["s0"]
-
-
-async def test_a_chain_stays_blocked_behind_a_failed_head(scene: Scene, connection: db.Connection) -> None:
-    await chain(scene)
-    (head,) = await scene.claim()
-    await scene.settle(head, State.FAILED)
-    assert await scene.claim() == []
-    assert states(connection) == {"s0": "failed", "s1": "blocked", "s2": "blocked"}
-
-
-async def test_two_messages_do_not_wait_for_each_other_s_chains(scene: Scene) -> None:
-    await chain(scene)
-    await scene.emit()
-    assert scene.names_of(await scene.claim()) == ["s0", "s0"]
-
-
 async def test_a_claim_does_not_wait_for_a_delivery_that_another_transaction_holds(
     scene: Scene, connection: db.Connection
 ) -> None:

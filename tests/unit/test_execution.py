@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from buslog import Bus, Cancel, Fail, Message, Retry, RetryPolicy, State
+from buslog import Bus, Cancel, Fail, Message, Outage, Retry, RetryPolicy, State
 from buslog.execution import Claimed, Outcome, current_message, execute
 
 
@@ -193,3 +193,73 @@ async def test_a_subscriber_s_own_time_out_is_not_mistaken_for_the_subscription_
 def test_a_nonsense_wait_is_refused_where_it_is_asked_for(after: float) -> None:
     with pytest.raises(ValueError, match="after is"):
         Retry(after=after)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ConnectionResetError("reset"), True),
+        (OSError("disk"), True),
+        (ValueError("broken"), False),
+        (Fail("hopeless"), False),
+        (Cancel("not needed"), False),
+        (Retry("later", after=3), False),
+        (FileNotFoundError("in fail_on"), False),
+    ],
+)
+async def test_an_outage_is_an_error_that_was_named_and_is_not_about_the_delivery_itself(
+    threads: ThreadPoolExecutor, raised: Exception, expected: bool
+) -> None:
+    async def subscriber(message: Message) -> None:
+        raise raised
+
+    errors = (OSError, Fail, Cancel, Retry)
+    outcome = await outcome_of(subscriber, threads, outage=Outage(errors=errors), fail_on=FileNotFoundError)
+    assert outcome.outage is expected
+    assert not (await outcome_of(subscriber, threads)).outage
+
+
+async def test_a_payload_that_breaks_its_schema_is_no_outage_however_wide_the_errors(
+    threads: ThreadPoolExecutor,
+) -> None:
+    outcome = await outcome_of(lambda _: None, threads, claimed("[" * 3), outage=Outage(errors=(Exception,)))
+    assert (outcome.state, outcome.outage) == (State.FAILED, False)
+
+
+BY_ERROR = {
+    OSError: RetryPolicy(max_attempts=2, first_delay=100, jitter=0),
+    ConnectionError: RetryPolicy(max_attempts=9, first_delay=7, factor=2, jitter=0),
+}
+
+
+@pytest.mark.parametrize(
+    ("raised", "attempt", "state", "delay"),
+    [
+        (ConnectionResetError, 1, State.RETRYING, 7),
+        (ConnectionResetError, 3, State.RETRYING, 28),
+        (FileNotFoundError, 1, State.RETRYING, 100),
+        (FileNotFoundError, 2, State.FAILED, None),
+        (ValueError, 2, State.RETRYING, 1),
+        (ValueError, 3, State.FAILED, None),
+    ],
+)
+async def test_the_policy_of_the_nearest_class_of_an_error_decides(
+    threads: ThreadPoolExecutor, raised: type[Exception], attempt: int, state: State, delay: float | None
+) -> None:
+    async def subscriber(message: Message) -> None:
+        raise raised("broken")
+
+    own = RetryPolicy(max_attempts=3, first_delay=1, factor=1, jitter=0)
+    outcome = await outcome_of(subscriber, threads, claimed(attempt=attempt), retry=own, retry_by_error=BY_ERROR)
+    assert (outcome.state, outcome.delay) == (state, delay)
+
+
+async def test_what_is_not_charged_counts_for_the_number_of_an_attempt_and_not_for_its_policy(
+    threads: ThreadPoolExecutor,
+) -> None:
+    async def subscriber(message: Message) -> None:
+        raise ValueError(str(message.attempt))
+
+    given = claimed()._replace(attempt=40, charged=2)
+    outcome = await outcome_of(subscriber, threads, given, retry=RetryPolicy(max_attempts=3, first_delay=1, jitter=0))
+    assert (outcome.state, outcome.delay, outcome.error) == (State.RETRYING, 3, "40")

@@ -115,8 +115,8 @@ CREATE TABLE buslog.deliveries (
     message_id      uuid NOT NULL,
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL DEFAULT 1,
-    attempt         smallint NOT NULL DEFAULT 0,     -- counted at claim
-    uncharged       smallint NOT NULL DEFAULT 0,     -- attempts that do not count: made while the circuit was open
+    attempt         integer  NOT NULL DEFAULT 0,     -- counted at claim
+    uncharged       integer  NOT NULL DEFAULT 0,     -- attempts that do not count: made while the circuit was open
     repeats         smallint NOT NULL DEFAULT 0,     -- sent again after it had succeeded
     chain           smallint,                        -- place in the message's serial chain
     sequenced       boolean NOT NULL DEFAULT false,  -- has a place among the deliveries of its key
@@ -156,7 +156,7 @@ CREATE TABLE buslog.ended_deliveries (
     message_id      uuid NOT NULL,
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL,
-    attempts        smallint NOT NULL,
+    attempts        integer  NOT NULL,
     repeats         smallint NOT NULL,
     chain           smallint,
     state           buslog.state NOT NULL,
@@ -180,7 +180,7 @@ CREATE TABLE buslog.attempts (
     message_id      uuid NOT NULL,
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL,
-    attempt         smallint NOT NULL,
+    attempt         integer  NOT NULL,
     started_at      timestamptz NOT NULL,
     finished_at     timestamptz NOT NULL,
     worker          text NOT NULL,

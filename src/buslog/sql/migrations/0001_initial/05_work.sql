@@ -12,6 +12,7 @@ DECLARE
     chosen buslog.subscriptions;
     old buslog.subscriptions;
     number integer;
+    freed uuid[];
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('buslog.register'));
     SELECT r.name, s.subscription INTO taken
@@ -24,11 +25,21 @@ BEGIN
             'one', 'Remove one of them, or retire the old one with `off`.');
     END IF;
     SELECT * INTO old FROM buslog.subscriptions s WHERE s.subscription = subscription;
-    -- Before its flow, as claim and settle take them; and so that no place is given by a policy that is about to change.
+    chosen := jsonb_populate_record(NULL::buslog.subscriptions, options);
+    -- Locks in the order in which settle takes them: chains, order, flow. No place is given, and no chain held, by a
+    -- policy that is about to change.
+    IF chosen.skips_failed AND NOT old.skips_failed THEN
+        SELECT array_agg(w.message_id) INTO freed FROM (
+            SELECT DISTINCT b.message_id FROM buslog.deliveries b
+            WHERE b.state = 'blocked' AND b.chain IS NOT NULL
+              AND EXISTS (SELECT FROM buslog.ended_deliveries e
+                          WHERE e.message_id = b.message_id AND e.subscription_id = old.id AND e.state = 'failed' AND e.latest)
+            LIMIT 1000) AS w;                        -- each costs a lock; the rest wait for a replay or a cancel, as before
+        PERFORM buslog.lock_chains(freed);
+    END IF;
     PERFORM buslog.lock_orders(ARRAY[old.id]);
     INSERT INTO buslog.subscriptions (subscription, kind) VALUES (subscription, kind)
         ON CONFLICT ON CONSTRAINT subscriptions_subscription_key DO NOTHING;
-    chosen := jsonb_populate_record(NULL::buslog.subscriptions, options);
     UPDATE buslog.subscriptions s SET
         kind = kind, mode = coalesce(chosen.mode, 'async'), chain_order = coalesce(chosen.chain_order, 0),
         position = coalesce(chosen.position, 0), policy = coalesce(chosen.policy, '{}'),
@@ -52,10 +63,11 @@ BEGIN
             UPDATE buslog.flow f SET errors_in_row = 0, opened_at = NULL, probe_at = NULL WHERE f.subscription_id = number;
         END IF;
     END IF;
-    -- What waits behind a failure that no longer holds it arrives anew.
-    IF coalesce(chosen.skips_failed, false) AND NOT old.skips_failed THEN
+    -- What waits behind a failure that no longer holds it: a key's arrives anew, a chain's has its turn.
+    IF chosen.skips_failed AND NOT old.skips_failed THEN
         UPDATE buslog.deliveries d SET sequenced = false
             WHERE d.subscription_id = number AND d.state = 'blocked' AND d.order_key IS NOT NULL AND d.sequenced;
+        PERFORM buslog.promote_chains(freed);
     END IF;
     RETURN number;
 END $$;
@@ -172,7 +184,7 @@ $$;
 -- Payloads leave as text: a row that will not decode must fail alone.
 CREATE FUNCTION buslog.claim(by_worker bigint, hosts integer[], floors bigint[], places integer)
 RETURNS TABLE (
-    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt smallint, charged smallint,
+    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt integer, charged smallint,
     repeats smallint, kind buslog.kind, name text, key text, payload text, emitted_at timestamptz,
     correlation_id uuid, causation_id uuid, traceparent text
 ) LANGUAGE plpgsql
@@ -241,7 +253,7 @@ END $$;
 -- Takes one delivery that is to run alone, if there is one: called by a worker that is ready to run nothing beside it.
 CREATE FUNCTION buslog.claim_alone(by_worker bigint, hosts integer[])
 RETURNS TABLE (
-    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt smallint, charged smallint,
+    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt integer, charged smallint,
     repeats smallint, kind buslog.kind, name text, key text, payload text, emitted_at timestamptz,
     correlation_id uuid, causation_id uuid, traceparent text
 ) LANGUAGE plpgsql
@@ -272,6 +284,12 @@ BEGIN
         WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM ready)) AND d.state = 'pending'
         RETURNING d.message_id, d.subscription_id, d.ready_seq, d.generation, d.attempt,
                   (d.attempt - d.uncharged)::smallint AS charged, d.repeats
+    ), spent AS (
+        UPDATE buslog.flow f
+        SET tokens = coalesce(buslog.tokens(f, s) - 1, f.tokens), refilled_at = clock_timestamp(),
+            probe_at = CASE WHEN f.opened_at IS NOT NULL THEN clock_timestamp() + make_interval(secs => s.outage_probe) END
+        FROM claimed c JOIN buslog.subscriptions s ON s.id = c.subscription_id
+        WHERE f.subscription_id = c.subscription_id
     )
     SELECT c.message_id, c.subscription_id, c.ready_seq, c.generation, c.attempt, c.charged, c.repeats,
            m.kind, m.name, m.key, m.payload::text, m.emitted_at, m.correlation_id, m.causation_id, m.traceparent
@@ -282,7 +300,7 @@ END $$;
 -- deliveries leased to a worker that does not know of them.
 CREATE FUNCTION buslog.held(worker bigint)
 RETURNS TABLE (
-    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt smallint, charged smallint,
+    message_id uuid, subscription_id integer, ready_seq bigint, generation smallint, attempt integer, charged smallint,
     repeats smallint, kind buslog.kind, name text, key text, payload text, emitted_at timestamptz,
     correlation_id uuid, causation_id uuid, traceparent text
 ) LANGUAGE sql AS $$
@@ -500,6 +518,7 @@ LANGUAGE sql AS $$
     JOIN buslog.subscriptions s ON s.id = d.subscription_id
     LEFT JOIN buslog.workers w ON w.id = d.worker_id
     WHERE d.state = 'running' AND (w.id IS NULL OR w.retired_at IS NOT NULL)
+    ORDER BY d.message_id, d.subscription_id         -- two rescuers that settle the same ones wait and do not deadlock
     LIMIT places
 $$;
 

@@ -41,9 +41,25 @@ BEGIN
     END IF;
 END $$;
 
+-- Locks open deliveries, and holds none of them while it waits for another: a settle of the same ones goes through them
+-- in an order of its own.
+CREATE FUNCTION buslog.hold(messages uuid[], subscriptions integer[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+                JOIN buslog.deliveries d USING (message_id, subscription_id) FOR UPDATE OF d NOWAIT;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.01);
+        END;
+    END LOOP;
+END $$;
+
 -- Makes scheduled and retrying deliveries due at once. The attempts used so far stay as they are.
 CREATE FUNCTION buslog.run_now(messages uuid[], subscriptions integer[])
 RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE sql AS $$
+    SELECT buslog.hold(messages, subscriptions);
     UPDATE buslog.deliveries d
     SET state = buslog.state_when_due(d), due_at = NULL,
         ready_seq = CASE WHEN buslog.state_when_due(d) = 'pending' THEN nextval('buslog.ready_seq') END
@@ -62,6 +78,7 @@ DECLARE
 BEGIN
     PERFORM buslog.lock_chains(messages);
     PERFORM buslog.lock_orders(subscriptions);
+    PERFORM buslog.hold(messages, subscriptions);
     SELECT array_agg(k.subscription_id) AS subscriptions, array_agg(k.order_key) AS keys INTO keyed FROM (
         SELECT d.subscription_id, d.order_key
         FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
