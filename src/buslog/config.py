@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,9 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Seconds an emit waits for a sync subscriber hosted elsewhere"
     )
     version: str = Field(default="", max_length=100, description="Release of your code; kept with every attempt")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How worker, up and dashboard log: text, or one JSON object a line"
+    )
     poll: float = Field(default=1.0, ge=0.05, le=1.0, description="Seconds between looks when no notification comes")
     grace: float = Field(
         default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish"

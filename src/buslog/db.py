@@ -22,12 +22,20 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from buslog.config import Settings, settings
 from buslog.embedded import EmbeddedServer, find_home
-from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
+from buslog.errors import (
+    BuslogError,
+    DatabaseUnavailable,
+    InvalidMessage,
+    Misconfigured,
+    NotPermitted,
+    OutcomeUnknown,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy  # at run time only where it is used: it takes half a second, and a worker needs none of it
 
 MINIMUM_VERSION = 16
+LOOK_MS = 2000  # how long one look at the database may take
 
 # Without these a worker whose network is cut waits for ever (measured: both are needed).
 SAFETY = {
@@ -211,13 +219,23 @@ async def fetch(
     raise AssertionError("the last time returns or raises")
 
 
-def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = 2000) -> sqlalchemy.Engine:
+def connect_to_read(dsn: str) -> Connection:
+    """Like `connect`, read-only and with the statement time-out of a look."""
+    with translated(dsn):
+        return psycopg.connect(_reading(dsn, LOOK_MS), autocommit=True)
+
+
+def _reading(dsn: str, statement_timeout_ms: int) -> str:
+    given = conninfo_to_dict(checked_dsn(dsn))
+    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
+    return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+
+
+def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.Engine:
     """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
     import sqlalchemy  # noqa: PLC0415
 
-    given = conninfo_to_dict(checked_dsn(dsn))
-    limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
-    conninfo = make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+    conninfo = _reading(dsn, statement_timeout_ms)
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(conninfo),
@@ -304,6 +322,10 @@ _KNOWN: dict[str, tuple[type[BuslogError], str, str, str, str]] = {
     **dict.fromkeys(("3F000", "42P01", "42883", "42703"), _OTHER_BUILD),
     "40001": (DatabaseUnavailable, "transaction", "is in nobody's way", "a serialization failure", _AGAIN),
     "40P01": (DatabaseUnavailable, "transaction", "is in nobody's way", "a deadlock", _AGAIN),
+    "42501": (
+        NotPermitted, "role", "has the right to do this", "{where} refused it",
+        "Grant the right, or connect as a role that has it.",
+    ),
     "53100": (
         DatabaseUnavailable, "database", "has room on its disk", "{where} has none",
         "Make room; what is open goes on by itself.",

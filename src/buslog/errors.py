@@ -13,6 +13,7 @@ BuslogError
 ├── StreamEnded             `events` was read too slowly, or `once` was cut short by `clear` or a stop
 ├── StillPending            a sync subscriber hosted elsewhere has not ended within the deadline
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
+│   └── NotPermitted        the role we connect as may not do this
 └── DatabaseUnavailable     the database did not answer, or could not; nothing was recorded as done
     └── OutcomeUnknown      the connection broke during a commit: the emit may or may not be stored
 
@@ -83,6 +84,9 @@ class StillPending(BuslogError): ...
 
 
 class Misconfigured(BuslogError): ...
+
+
+class NotPermitted(Misconfigured): ...
 
 
 class DatabaseUnavailable(BuslogError): ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -174,3 +175,15 @@ def test_a_port_that_another_program_listens_on_ends_with_2(up: Up) -> None:
         assert up.start().wait(timeout=60) == 2
     assert f"127.0.0.1:{up.port}, where another program listens" in up.said()
     assert not (up.folder / ".buslog").exists()
+
+
+def test_up_for_programs_says_where_it_is_and_logs_one_json_object_a_line_with_all_its_children(up: Up) -> None:
+    process = up.start("upshop:bus", "--json")
+    wait_until(lambda: json.dumps({"url": f"http://127.0.0.1:{up.port}"}) in up.said(), 60)
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/") as page:
+        assert page.status == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    lines = [json.loads(line) for line in up.said().splitlines()]
+    told = [line["message"] for line in lines if "message" in line]
+    assert {"Stopping the dashboard", "Stopping the worker", "The worker runs; Ctrl-C stops it."} <= set(told)

@@ -94,6 +94,21 @@ def test_an_export_of_a_nonsense_filter_is_an_answer_and_not_a_file(dashboard: D
         refused.value.close()
 
 
+def test_prometheus_is_told_what_the_command_line_prints_and_a_strange_page_is_not(dashboard: Dashboard) -> None:
+    dashboard.bus.subscribe("told to Prometheus", "ordered")
+    with urllib.request.urlopen(f"{dashboard.address}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        text = answer.read().decode()
+    assert "\nbuslog_up 1.0\n" in text
+    assert 'buslog_failed_deliveries{subscription="told to Prometheus"} 0.0\n' in text
+    strange = urllib.request.Request(f"{dashboard.address}/metrics", headers={"Origin": "http://evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(strange, timeout=10)
+    assert refused.value.code == 403
+    refused.value.close()
+
+
 def test_a_reader_who_goes_away_ends_the_copy(dashboard: Dashboard) -> None:
     dashboard.bus.run(
         """INSERT INTO buslog.messages (id, kind, routed, emitted_at, correlation_id, name, source, payload)

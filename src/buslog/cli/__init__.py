@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import click
 
-from buslog.cli.common import examples, place_of, say, silence_stdout, verbatim
+from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence_stdout, verbatim, wants_json
 from buslog.cli.files import export, import_, migrate
+from buslog.cli.looking import doctor, metrics
 from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
@@ -33,7 +34,8 @@ MISUSES = (Misconfigured, InvalidMessage, InvalidImport, InvalidFilter, InvalidS
 EXIT_CODES = verbatim(
     "Exit codes:",
     "  0    done",
-    "  1    failed: the database broke off, the state of a delivery does not allow it, a command failed",
+    "  1    failed: the database broke off, the state of a delivery does not allow it, a command failed,",
+    "       doctor has found something",
     "  2    misuse or configuration: wrong arguments, payload, file or settings, no database to begin with",
 )
 
@@ -70,10 +72,17 @@ def buslog() -> None:
 
     The database is BUSLOG_DSN (PostgreSQL 16 or later); when it is unset, an embedded PostgreSQL in .buslog/, looked
     for from the working directory upwards and made on first use. Every command says on stderr which one it uses.
+
+    With --json a command gives one JSON document on stdout (export: one a line), and nothing on stderr but, when
+    something is wrong, an object with field, rule, was, limit and mend. The exit codes are the same. What runs until
+    it is told to stop logs one JSON object a line instead, as with BUSLOG_LOG_FORMAT=json.
     """
 
 
-for command in (up, worker, dashboard, migrate, emit, run, replay, run_now, cancel, pause, resume, export, import_):
+for command in (
+    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, pause, resume, export, import_,
+):  # fmt: skip
+    command.params.append(JSON_OPTION)
     buslog.add_command(command)
 
 
@@ -94,18 +103,25 @@ def _run() -> int:
         silence_stdout()
         return 0
     except click.ClickException as error:
-        error.show()
+        if wants_json():
+            mend = "`buslog COMMAND --help` has examples."
+            complain(BuslogError(field="command line", rule=error.format_message(), mend=mend), "")
+        else:
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say("Interrupted.")
+        complain(BuslogError(field="command", rule="comes to its end", was="interrupted"), "Interrupted.")
         return INTERRUPTED
     except BuslogError as error:
-        say(f"Error: {error}")
+        complain(error, f"Error: {error}")
         return MISUSED if isinstance(error, MISUSES) else FAILED
     except OSError as error:
-        say(f"Error: {error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}")
+        was = f"{error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}"
+        complain(BuslogError(field="file", rule="can be read and written", was=was), f"Error: {was}")
         return FAILED
     except Exception as error:  # noqa: BLE001  (its text and its trace may hold a payload)
-        say(f"Internal error: {type(error).__name__} at {place_of(error)}. Please report it.")
+        was = f"{type(error).__name__} at {place_of(error)}"
+        unforeseen = BuslogError(field="buslog", rule="foresees what goes wrong", was=was, mend="Please report it.")
+        complain(unforeseen, f"Internal error: {was}. Please report it.")
         return FAILED
     return code if isinstance(code, int) else 0

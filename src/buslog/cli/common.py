@@ -1,27 +1,80 @@
-"""What the commands share: the database, payloads from a command line, words to the person."""
+"""What the commands share: the database, payloads from a command line, words to the person or the program."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic_core import to_jsonable_python
 
-from buslog import db
-from buslog.errors import DatabaseUnavailable, InvalidMessage, Misconfigured
+from buslog import db, logs
+from buslog.config import settings
+from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured
+
+log = logging.getLogger("buslog.cli")
 
 MAX_PAYLOAD_BYTES = 8_000_000  # 1 MB may be written six times as long, in \u escapes
 
 
+JSON_OPTION = click.Option(
+    ["--json"], is_flag=True, expose_value=False,
+    help="For programs: JSON on stdout, a JSON object on stderr when something is wrong.",
+)  # fmt: skip
+
+
+def wants_json() -> bool:
+    """Whether `--json` was given. Asked of the command line itself: click's own errors are JSON too."""
+    return "--json" in takewhile(lambda argument: argument != "--", sys.argv[1:])
+
+
+def give(document: Mapping[str, Any], *lines: str) -> None:
+    """The result, on stdout: the document for a program, the lines for a person."""
+    if wants_json():
+        click.echo(as_json(document))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """On one line; times in ISO 8601, ids as text."""
+    return json.dumps(to_jsonable_python(document))
+
+
 def say(text: str) -> None:
-    """One line to the person, on stderr: results alone go to stdout. Nothing in it moves the cursor."""
+    """One line to the person, on stderr: results alone go to stdout. Nothing in it moves the cursor. A program gets it
+    as a record of the log, where there is one.
+    """
     line = " ".join(text.split())
-    click.echo("".join(character if character.isprintable() else "�" for character in line), err=True)
+    line = "".join(character if character.isprintable() else "�" for character in line)
+    if logs.are_json():
+        log.info(line)
+    elif not wants_json():
+        click.echo(line, err=True)
+
+
+def complain(error: BuslogError, text: str) -> None:
+    """What went wrong, on stderr: `text` for a person; for a program the error's five fields."""
+    five = {"field": error.field, "rule": error.rule, "was": error.was, "limit": error.limit, "mend": error.mend}
+    if logs.are_json():
+        log.error(text, extra=five)
+    elif wants_json():
+        click.echo(as_json(five), err=True)
+    else:
+        say(text)
+
+
+def start_logging(worker: str | None = None) -> None:
+    """For the commands that run until they are told to stop. Raises `Misconfigured`."""
+    logs.set_up(as_json=wants_json() or settings().log_format == "json", worker=worker)
 
 
 def silence_stdout() -> None:

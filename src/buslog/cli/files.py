@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from buslog import db
-from buslog.cli.common import as_configuration, examples, opened, say, silence_stdout, verbatim
+from buslog.cli.common import as_configuration, examples, give, opened, say, silence_stdout, verbatim, wants_json
 from buslog.filter import Filter, Range
 from buslog.history import import_history, read_lines
 from buslog.operations import Actor
@@ -36,7 +36,8 @@ def migrate() -> None:
     with opened(ready=False) as database:
         with as_configuration():
             before, after = db.migrate(database.dsn)
-        click.echo(f"schema {before or 'none'} → {after}" if before != after else f"schema {after}, nothing to do")
+        said = f"schema {before or 'none'} → {after}" if before != after else f"schema {after}, nothing to do"
+        give({"before": before, "after": after}, said)
 
 
 @click.command(
@@ -58,7 +59,8 @@ def export(
 ) -> None:
     """Write the log as CSV to stdout, newest first: the columns of the view buslog.log.
 
-    Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe.
+    Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe. With
+    --json each row is a JSON object on a line of its own, and its texts are as they are.
     """
     given: dict[str, str | list[str]] = {
         "name": list(names),
@@ -67,10 +69,11 @@ def export(
         "from": since or "",
         "to": until or "",
     }
-    from buslog.export import stream_csv  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+    from buslog.export import stream_csv, stream_json  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
     filter_ = Filter.from_params(given, default=Range.ALL)
-    with opened() as database, closing(stream_csv(database.dsn, filter_)) as chunks:
+    stream = stream_json if wants_json() else stream_csv
+    with opened() as database, closing(stream(database.dsn, filter_)) as chunks:
         try:
             _write(chunks)
         except BrokenPipeError:
@@ -110,7 +113,10 @@ def import_(file: IO[bytes]) -> None:
         report = import_history(
             database.dsn, _counted(read_lines(file), bar), Actor.local("cli"), origin=name, progress=bar.tell
         )
-    click.echo(f"added {report.added}, known {report.known}")
+    document = {
+        "added": report.added, "known": report.known, "lines": report.lines, "first": report.first, "last": report.last
+    }  # fmt: skip
+    give(document, f"added {report.added}, known {report.known}")
     if report.first and report.last:
         say(f"{report.lines} lines from {report.first.isoformat()} to {report.last.isoformat()}")
 
@@ -162,7 +168,7 @@ class _Bar:
 
 @contextmanager
 def _bar(step: str, total: int | None, *, shown: bool = True) -> Iterator[_Bar]:
-    if not (shown and sys.stderr.isatty()):
+    if not (shown and sys.stderr.isatty()) or wants_json():
         yield _Bar(step, None, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())

@@ -1,4 +1,4 @@
-"""emit, run, replay, run-now, cancel: what a person does to the bus, through `operations`."""
+"""emit, run, replay, run-now, cancel, pause, resume: what a person does to the bus, through `operations`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from buslog.cli.common import examples, opened, read_payload, say
-from buslog.errors import NotFound, OperationRefused
+from buslog.cli.common import as_json, complain, examples, give, opened, read_payload, wants_json
+from buslog.errors import BuslogError, NotFound, OperationRefused
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 from buslog.operations import Actor, Operations
 
@@ -44,7 +44,8 @@ def emit(name: str, payload: str, key: str | None) -> None:
     """
     content = read_payload(payload)
     with opened() as database:
-        click.echo(operations(database.dsn).emit(name, content, key=key))
+        message_id = operations(database.dsn).emit(name, content, key=key)
+    give({"message_id": message_id}, str(message_id))
 
 
 @click.command(
@@ -68,13 +69,14 @@ def run(ctx: click.Context, *, command: str, payload: str, key: str | None, wait
     content = read_payload(payload)
     with opened() as database:
         message_id = operations(database.dsn).run_command(command, content, key=key, reason=reason)
-        click.echo(message_id)
+        if wait is None or not wants_json():
+            give({"message_id": message_id}, str(message_id))
         if wait is not None and not _print_result(database.dsn, message_id, wait):
             ctx.exit(1)
 
 
 def _print_result(dsn: str, message_id: UUID, wait: float) -> bool:
-    """Whether the command succeeded within `wait` seconds; its result is printed then."""
+    """Whether the command succeeded within `wait` seconds; its result is printed then. A program is told either way."""
     give_up_at = time.monotonic() + wait
     from buslog.insights import Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
@@ -87,15 +89,26 @@ def _print_result(dsn: str, message_id: UUID, wait: float) -> bool:
             time.sleep(LOOK_EVERY)
     finally:
         insights.close()
+    result = _on_one_line(delivery.result or "null")
+    if wants_json():
+        known = {"message_id": message_id, "state": delivery.state, "attempts": delivery.attempts,
+                 "error_type": delivery.error_type, "error": delivery.error}  # fmt: skip
+        click.echo(f'{as_json(known)[:-1]}, "result": {result}}}')  # as text: its numbers stay what they are
+    elif delivery.state is State.SUCCEEDED:
+        click.echo(result)
     if delivery.state is State.SUCCEEDED:
-        click.echo(_on_one_line(delivery.result or "null"))
         return True
+    was = f"{delivery.error_type}: {delivery.error}"
     if delivery.state in ENDED_STATES:
-        say(f"The command ended {delivery.state}: {delivery.error_type}: {delivery.error}")
+        error = BuslogError(field="command", rule="succeeds", was=f"{delivery.state}: {was}")
+        complain(error, f"The command ended {delivery.state}: {was}")
     else:
-        last = f" Its last error: {delivery.error_type}: {delivery.error}" if delivery.error_type else ""
+        last = f" Its last error: {was}" if delivery.error_type else ""
         why = "" if delivery.is_hosted else " No live worker runs it."
-        say(f"The command has not ended within {wait:g} s; it is {delivery.state}.{why}{last}")
+        error = BuslogError(
+            field="command", rule="ends within the wait", was=f"{delivery.state}.{why}{last}", limit=f"{wait:g} s"
+        )
+        complain(error, f"The command has not ended within {wait:g} s; it is {delivery.state}.{why}{last}")
     return False
 
 
@@ -165,7 +178,8 @@ def pause(subscription: str, reason: str) -> None:
     """
     with opened() as database:
         moved = operations(database.dsn).pause(subscription, reason=reason)
-    click.echo(f"{subscription}\t{'paused' if moved else 'was paused already'}")
+    document = {"subscription": subscription, "paused": True, "changed": moved}
+    give(document, f"{subscription}\t{'paused' if moved else 'was paused already'}")
 
 
 @click.command(epilog=examples("buslog resume emails:send"))
@@ -175,7 +189,8 @@ def resume(subscription: str, reason: str) -> None:
     """Let a paused subscription's deliveries go on."""
     with opened() as database:
         moved = operations(database.dsn).resume(subscription, reason=reason)
-    click.echo(f"{subscription}\t{'resumed' if moved else 'was not paused'}")
+    document = {"subscription": subscription, "paused": False, "changed": moved}
+    give(document, f"{subscription}\t{'resumed' if moved else 'was not paused'}")
 
 
 Move = Callable[..., list[DeliveryRef]]
@@ -193,8 +208,8 @@ def _move(
             wanted = [DeliveryRef(message_id, subscription)]
         else:
             wanted = _in_states(database.dsn, message_id, states)
-        for ref in move(operations(database.dsn))(wanted, reason=reason):
-            click.echo(f"{ref.message_id}\t{ref.subscription}")
+        moved = move(operations(database.dsn))(wanted, reason=reason)
+    give({"deliveries": moved}, *(f"{ref.message_id}\t{ref.subscription}" for ref in moved))
 
 
 def _in_states(dsn: str, message_id: UUID, states: Sequence[State]) -> list[DeliveryRef]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import importlib
-import logging
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ import click
 
 from buslog import db
 from buslog.bus import Bus
-from buslog.cli.common import as_configuration, examples, opened, place_of, say
+from buslog.cli.common import as_configuration, examples, give, opened, place_of, say, start_logging, wants_json
 from buslog.config import settings
 from buslog.embedded import find_home
 from buslog.errors import DatabaseUnavailable, Misconfigured, did_you_mean
@@ -44,8 +43,7 @@ def worker(bus: str) -> None:
     MODULE:BUS names a module and the Bus in it; the working directory is on sys.path. Any number of workers may run
     on one database. Stopping lets what runs finish (BUSLOG_GRACE); a second Ctrl-C exits at once.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    start_logging(worker_name())
     asyncio.run(host(load_bus(bus)))
 
 
@@ -65,10 +63,15 @@ async def host(bus: Bus) -> None:
     try:
         say(f"Database: {bus.database}")
         say("The worker runs; Ctrl-C stops it.")
+        give({"database": bus.database, "worker": worker_name()})
         await told.wait()
         say("Stopping: what runs may finish. Ctrl-C again exits at once.")
     finally:
         await bus.stop()
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def load_bus(text: str) -> Bus:
@@ -118,9 +121,14 @@ def dashboard(host: str | None, port: int | None) -> None:
     """Serve the dashboard until Ctrl-C or SIGTERM."""
     from buslog.console.server import serve  # noqa: PLC0415  (streamlit; the other commands need none of it)
 
+    start_logging()
     where = _address(host, port)
     with opened() as database:
-        serve(database.dsn, *where)
+        serve(database.dsn, *where, ready=lambda: give({"url": url_of(*where)}))
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _address(host: str | None, port: int | None) -> tuple[str, int]:
@@ -164,6 +172,7 @@ def up(ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str 
     example. What dies is started again; when it keeps dying, everything stops and the exit code is 1. Ctrl-C stops
     everything, the embedded database last, and exits with 0.
     """
+    start_logging()
     address = _address(host, port)
     if bus:
         load_bus(bus)
@@ -173,6 +182,8 @@ def up(ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str 
             db.migrate(database.dsn)
         children = _children(database.dsn, bus, modules, address)
         env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if wants_json():
+            env["BUSLOG_LOG_FORMAT"] = "json"
         if not settings().dsn:
             env["BUSLOG_HOME"] = str(home)
         code = Supervisor(children, env, say).run(_announcing(address))
@@ -218,15 +229,14 @@ def _ready(dsn: str, worker_: Child) -> Callable[[], bool]:
 
 def _announcing(address: tuple[str, int]) -> Callable[[], None]:
     """Says once, as soon as the dashboard answers, where to click."""
-    host, port = address
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = url_of(*address)
     said = False
 
     def announce() -> None:
         nonlocal said
         if not said and _answers(url):
             said = True
-            click.echo(f"\n  buslog is up: {url}\n  Ctrl-C stops everything.\n")
+            give({"url": url}, f"\n  buslog is up: {url}\n  Ctrl-C stops everything.\n")
 
     return announce
 

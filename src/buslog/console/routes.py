@@ -1,4 +1,4 @@
-"""The export route: the whole filtered set as CSV, streamed."""
+"""The routes beside the pages: the whole filtered set as CSV, streamed; metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from buslog.console import access, clock
 from buslog.errors import BuslogError, InvalidFilter
 from buslog.export import stream_csv
 from buslog.filter import Filter
+from buslog.metrics import CONTENT_TYPE, exposition
 
 PATH = "/export.csv"
 
@@ -74,4 +75,10 @@ def file_name(filter_: Filter) -> str:
     return "-".join(["buslog", *filter(None, parts), f"{clock.now():%Y%m%dT%H%MZ}"])[:180] + ".csv"
 
 
-ROUTES = [Route(PATH, export, methods=["GET"])]
+async def metrics(_: Request) -> Response:
+    """What `buslog metrics` prints. Without a database `buslog_up` is 0 and nothing else is told."""
+    text = await run_in_threadpool(exposition, access.dsn())
+    return Response(text, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+
+ROUTES = [Route(PATH, export, methods=["GET"]), Route("/metrics", metrics, methods=["GET"])]

@@ -1,15 +1,11 @@
-"""The command `buslog` as people meet it: a process, its two streams and its exit code."""
+"""Every command: what it prints, what it refuses, and the code it ends with."""
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import signal
-import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,115 +17,8 @@ from buslog.cli import buslog as commands
 from buslog.cli.processes import load_bus
 from buslog.errors import Misconfigured
 
-from .conftest import ROOT, wait_until
-
-SHOP = '''
-import asyncio
-import time
-from pydantic import BaseModel
-from buslog import Bus, Message, RetryPolicy
-
-bus = Bus()
-not_a_bus = "bus"
-ONCE = RetryPolicy(max_attempts=1)
-SLOWLY = RetryPolicy(max_attempts=2, first_delay=600)
-
-class Resync(BaseModel):
-    """What to ask the carrier again."""
-    shipmentId: str
-    steps: int = 1
-
-@bus.command("resyncTracking", payload=Resync, id="resync")
-async def resync(message: Message[Resync]) -> dict:
-    return {"steps": message.payload.steps, "said": "a \\u2028 b\\n", "list": [1, 2]}
-
-@bus.command("explode", id="explode", retry=ONCE)
-async def explode(message: Message) -> None:
-    raise ValueError("boom")
-
-@bus.on("ordered", id="mail", retry=ONCE)
-def mail(message: Message) -> None:
-    raise TimeoutError("the mail server refuses")
-
-@bus.on("ordered", id="later", retry=SLOWLY)
-def later(message: Message) -> None:
-    raise TimeoutError("the carrier does not answer")
-
-@bus.on("ordered", id="ship")
-async def ship(message: Message) -> None: ...
-
-@bus.on("napped", id="nap")
-async def nap(message: Message) -> None:
-    await asyncio.sleep(message.payload["seconds"])
-'''
-
-
-def environment(dsn: str, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BUSLOG_")}
-    path = os.pathsep.join(part for part in (str(ROOT / "src"), kept.get("PYTHONPATH", "")) if part)
-    return {**kept, "PYTHONPATH": path, "BUSLOG_DSN": dsn, **more}
-
-
-class Cli:
-    """Runs the command on one database, in a folder that holds the application `shop`."""
-
-    def __init__(self, dsn: str, folder: Path) -> None:
-        self.dsn = dsn
-        self.folder = folder
-        (folder / "shop.py").write_text(SHOP)
-
-    def __call__(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] = {}) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "buslog", *arguments], cwd=self.folder, env=environment(self.dsn, **env),
-            input=stdin, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "buslog", *arguments], cwd=self.folder, env=environment(self.dsn), **more
-        )
-
-
-class Done:
-    """How a command ended. Whatever it was, it must not have been a traceback."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-        assert "Traceback" not in err, err
-
-    @property
-    def error(self) -> str:
-        """The last line on stderr."""
-        return self.err.strip().rsplit("\n", 1)[-1]
-
-
-@pytest.fixture
-def cli(dsn18: str, tmp_path: Path) -> Cli:
-    return Cli(dsn18, tmp_path)
-
-
-@pytest.fixture
-def connection(dsn18: str) -> Any:
-    with db.connect(dsn18) as opened:
-        yield opened
-
-
-@pytest.fixture
-def worker(cli: Cli, connection: db.Connection) -> Any:
-    process = cli.start("worker", "shop:bus", stderr=subprocess.PIPE)
-    wait_until(lambda: value(connection, "SELECT count(*) FROM buslog.workers") == 1)
-    yield process
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-
-
-def value(connection: db.Connection, statement: Any, *values: Any) -> Any:
-    row = connection.execute(statement, values).fetchone()
-    assert row is not None
-    return row[0]
-
+from ..conftest import wait_until
+from .conftest import SHOP, Cli, value
 
 # ── help ────────────────────────────────────────────────────────────────────────
 
@@ -337,133 +226,6 @@ def test_a_message_that_does_not_exist_ends_with_1_and_an_id_that_is_none_with_2
     assert "message: exists" in done.error
     assert cli(command, str(uuid.uuid4()), "nobody").code == 1
     assert cli(command, "42").code == 2
-
-
-# ── export and import ───────────────────────────────────────────────────────────
-
-
-def history(*, bad: bytes = b"", count: int = 50) -> bytes:
-    lines = [
-        json.dumps({
-            "name": f"name {n % 3}", "key": f"S-{n}", "emitted_at": f"2011-0{n % 9 + 1}-02T03:04:05.{n:06}+02:00",
-            "payload": {"n": n, "text": 'quote " comma , line\n'},
-        }).encode()
-        for n in range(count)
-    ]  # fmt: skip
-    return b"\n".join([*lines, bad, b""])
-
-
-IMPORTING = """SELECT pid FROM pg_stat_activity WHERE query LIKE '%COPY import_lines%'
-               AND datname = current_database() AND pid <> pg_backend_pid()"""
-
-
-def table(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(text.splitlines(keepends=True)))
-
-
-def test_what_was_imported_is_exported_with_its_own_times_keys_and_payloads(cli: Cli) -> None:
-    (cli.folder / "history.jsonl").write_bytes(history())
-    assert cli("import", "history.jsonl").out == "added 50, known 0\n"
-    rows = table(cli("export").out)
-    assert list(rows[0]) == [
-        "message_id", "kind", "name", "key", "emitted_at", "subscription", "mode", "state", "attempts",
-        "last_error_type", "last_error", "finished_at", "correlation_id", "causation_id", "payload",
-    ]  # fmt: skip
-    found = sorted((row["key"], row["emitted_at"], row["state"], json.loads(row["payload"])["n"]) for row in rows)
-    assert found == sorted(
-        (f"S-{n}", f"2011-0{n % 9 + 1}-02T01:04:05.{n:06}Z", "imported", n) for n in range(50)
-    )  # fmt: skip
-
-
-def test_importing_a_file_twice_adds_nothing_and_is_no_failure(cli: Cli, connection: db.Connection) -> None:
-    cli("import", "-", stdin=history())
-    done = cli("import", "-", stdin=history())
-    assert (done.code, done.out) == (0, "added 0, known 50\n")
-    assert value(connection, "SELECT outcome ->> 'origin' FROM buslog.operations LIMIT 1") == "stdin"
-
-
-def test_a_bad_line_is_named_ends_with_2_and_nothing_is_imported(cli: Cli, connection: db.Connection) -> None:
-    bad = b'{"name": "x", "key": "k", "emitted_at": "2012-01-23T15:42:54", "payload": {"a": "hunter2"}}'
-    (cli.folder / "history.jsonl").write_bytes(history(bad=bad))
-    done = cli("import", "history.jsonl")
-    assert (done.code, done.out) == (2, "")
-    assert done.error == (
-        "Error: line 51, emitted_at: has an offset from UTC (was '2012-01-23T15:42:54'). "
-        "Write it as 2012-01-23T15:42:54.644+01:00."
-    )
-    assert value(connection, "SELECT count(*) FROM buslog.messages") == 0
-
-
-def test_an_import_whose_database_breaks_off_ends_with_1_and_imports_nothing(
-    cli: Cli, connection: db.Connection
-) -> None:
-    process = cli.start("import", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(history())
-    process.stdin.flush()
-    wait_until(lambda: connection.execute(IMPORTING).fetchone())
-    connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({IMPORTING}) AS p")
-    out, err = process.communicate(history(count=2000), timeout=60)
-    assert (process.returncode, out) == (1, b"")
-    assert b"Error: database: answers" in err
-    assert b"Traceback" not in err
-    assert value(connection, "SELECT count(*) FROM buslog.messages") == 0
-
-
-def test_an_import_that_is_interrupted_imports_nothing(cli: Cli, connection: db.Connection) -> None:
-    process = cli.start("import", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(history())
-    process.stdin.flush()
-    wait_until(lambda: connection.execute(IMPORTING).fetchone())
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert b"Traceback" not in err
-    assert value(connection, "SELECT count(*) FROM buslog.messages") == 0
-
-
-def test_export_is_filtered_by_key_name_state_and_time(cli: Cli) -> None:
-    cli("import", "-", stdin=history())
-    cli("emit", "name 1", "{}", "--key", "S-7")
-
-    def keys(*options: str) -> list[str]:
-        return sorted(row["key"] for row in table(cli("export", *options).out))
-
-    assert keys("--key", "S-7") == ["S-7", "S-7"]
-    assert keys("--key", "S-7", "--state", "imported") == ["S-7"]
-    assert keys("--state", "unrouted", "--state", "failed") == ["S-7"]
-    assert len(keys("--name", "name 1", "--name", "name 2", "--state", "imported")) == 33
-    assert keys("--from", "2011-09-02", "--to", "2011-09-02T01:04:05.000010Z") == ["S-8"]
-    assert keys("--key", "nobody") == []
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--state", "faild"], "Did you mean failed?"),
-        (["--from", "yesterday"], "from: is a date or time in ISO 8601"),
-    ],
-)
-def test_a_nonsense_filter_ends_with_2(cli: Cli, options: list[str], told: str) -> None:
-    done = cli("export", *options)
-    assert (done.code, done.out) == (2, "")
-    assert told in done.error
-
-
-def test_a_reader_that_has_enough_ends_an_export_quietly(cli: Cli, connection: db.Connection) -> None:
-    cli("import", "-", stdin=history(count=8_000))
-    process = cli.start("export", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.read(100)
-    process.stdout.close()
-    told = process.stderr.read().decode()
-    process.stderr.close()
-    assert process.wait(timeout=30) == 0
-    assert told.startswith("Database: ")
-    assert told.count("\n") == 1
-    wait_until(lambda: value(connection, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%%'") == 0)
 
 
 # ── worker ──────────────────────────────────────────────────────────────────────
