@@ -20,6 +20,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
+from buslog import telemetry
 from buslog.errors import BuslogError
 from buslog.message import Kind, Message, PayloadT, State, Transaction
 from buslog.payload import MAX_RESULT_BYTES
@@ -120,6 +121,15 @@ async def execute(
 
     begin: makes the attempt's own transaction.
     """
+    with telemetry.attempting(claimed, subscription.id) as ended:
+        outcome = await _attempt(claimed, subscription, threads, begin)
+        ended.state, ended.error_type = outcome.state, outcome.error_type
+        return outcome
+
+
+async def _attempt(
+    claimed: Claimed, subscription: Subscription, threads: Executor, begin: Callable[[], Transaction] | None
+) -> Outcome:
     try:
         message = _message(claimed, subscription, begin)
         returned = await _call(subscription, message, threads)

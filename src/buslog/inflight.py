@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
+from buslog import telemetry
 from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, SUCCEEDED, Cancel, Claimed, Outcome, execute, unjudged
@@ -104,7 +105,7 @@ class InFlight:
 
     async def _run_alone(self, claimed: Claimed) -> None:
         log.warning("delivery %s × %s lost its worker before; it runs alone",
-                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+                    claimed.message_id, claimed.subscription_id, extra=self.fields(claimed))  # fmt: skip
         try:
             if await self._neighbours_end():
                 await self._run(claimed)
@@ -162,31 +163,38 @@ class InFlight:
     async def _keep(self, claimed: Claimed, outcome: Outcome) -> None:
         """The delivery was settled in the subscriber's own transaction; what it returned is kept beside."""
         if outcome.state is not State.SUCCEEDED:
-            log.error("delivery %s × %s had succeeded before its subscriber raised %s: %s",
-                      claimed.message_id, claimed.subscription_id, outcome.error_type, outcome.error)  # fmt: skip
+            log.error("delivery %s × %s had succeeded before its subscriber raised %s: %s", claimed.message_id,
+                      claimed.subscription_id, outcome.error_type, outcome.error,
+                      extra=self.fields(claimed))  # fmt: skip
         elif outcome.result is not None:
             try:
                 await self._store.keep_result(claimed, outcome.result)
             except BuslogError as error:
                 log.warning("the result of %s × %s was not kept: %s",
-                            claimed.message_id, claimed.subscription_id, error)  # fmt: skip
+                            claimed.message_id, claimed.subscription_id, error,
+                            extra=self.fields(claimed))  # fmt: skip
         settlement = _settlement(claimed, SUCCEEDED)
         self._heard([settlement], {(claimed.message_id, claimed.subscription_id)})
 
     def _abandon(self, claimed: Claimed) -> None:
         log.warning("delivery %s × %s still runs in its thread; its lease will run out",
-                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+                    claimed.message_id, claimed.subscription_id, extra=self.fields(claimed))  # fmt: skip
         self._resolve(key_of(claimed), RELEASED)
 
     # ── settled ─────────────────────────────────────────────────────────────────
 
     def _heard(self, batch: Sequence[Settlement], accepted: set[tuple[UUID, int]]) -> None:
         """What was settled, and which of it was not stale."""
+        telemetry.count_settle(
+            (self._named(s.subscription_id), s.outcome.state)
+            for s in batch
+            if (s.message_id, s.subscription_id) in accepted
+        )
         wake = notify = False
         for settlement in batch:
             key = (settlement.message_id, settlement.subscription_id, settlement.fence)
             if (settlement.message_id, settlement.subscription_id) not in accepted:
-                log.warning("stale outcome of delivery %s × %s refused", *key[:2])
+                log.warning("stale outcome of delivery %s × %s refused", *key[:2], extra=self.fields(settlement))
             self._in_flight.pop(key, None)
             self._resolve(key, settlement.outcome)
             subscription = self._hosted.get(settlement.subscription_id)
@@ -197,6 +205,14 @@ class InFlight:
             self._wake()  # the next of its chain or key may be ready, or a limit allow one more
         if notify:
             self._notifier.soon()
+
+    def fields(self, of: Claimed | Settlement) -> dict[str, str]:
+        """What a record of the log tells of a delivery."""
+        return {"message_id": str(of.message_id), "subscription": self._named(of.subscription_id)}
+
+    def _named(self, number: int) -> str:
+        subscription = self._hosted.get(number)
+        return subscription.id if subscription else str(number)
 
     def _resolve(self, key: Key, outcome: Outcome) -> None:
         if (waiter := self._waiters.pop(key, None)) and not waiter.done():

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from buslog import telemetry
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
 from buslog.execution import Outcome
 from buslog.notifier import Notifier
@@ -36,6 +37,7 @@ class Receipt:
 class _Letter:
     said: Said
     receipt: asyncio.Future[Receipt]
+    span: telemetry.EmitSpan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Outbox:
 
     def put(self, said: Said) -> asyncio.Future[Receipt]:
         """Take a message; the future resolves once it is committed."""
-        letter = _Letter(said, asyncio.get_running_loop().create_future())
+        span = telemetry.start_emit(said.name)
+        if span is not None:
+            said = said._replace(traceparent=span.traceparent)
+        letter = _Letter(said, asyncio.get_running_loop().create_future(), span)
         self._append(letter)
         return letter.receipt
 
@@ -127,7 +132,10 @@ class Outbox:
                     Receipt(stored, self._worker.adopt(stored.claims(one)))
                     for one, stored in zip(said, stored_many, strict=True)
                 ]
+        telemetry.count_emits(one.name for one in said)
         for letter, receipt in zip(batch, receipts, strict=True):
+            if letter.span is not None:
+                letter.span.stored(receipt.stored.message_id, receipt.stored.correlation_id)
             if not letter.receipt.done():
                 letter.receipt.set_result(receipt)
         if any(receipt.stored.routed > len(receipt.stored.leased) for receipt in receipts):
@@ -151,6 +159,9 @@ class Outbox:
 
 
 def _fail(batch: list[_Letter], error: BuslogError) -> None:
+    telemetry.count_emits((letter.said.name for letter in batch), error)
     for letter in batch:
+        if letter.span is not None:
+            letter.span.refused(error)
         if not letter.receipt.done():
             letter.receipt.set_exception(error)

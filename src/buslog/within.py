@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
-from buslog import db
+from buslog import db, telemetry
 from buslog.errors import InvalidMessage
 from buslog.message import Emitted
 from buslog.store import Said
@@ -34,17 +35,23 @@ def is_async(connection: Executes | ExecutesAsync) -> bool:
 
 def emit_sync(connection: Executes, said: Said) -> Emitted:
     """Store a message on a sync connection. Raises like `Bus.emit_within`."""
-    with db.translated():
+    with telemetry.emitting(said.name) as emit, db.translated():
+        said = replace(said, traceparent=emit.traceparent)
         _refuse_sync(said, connection.execute(*_statement(connection, "has_sync_subscriber", said)).fetchone())
-        return _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
+        emitted = _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
+        emit.message_id = emitted.id
+        return emitted
 
 
 async def emit_async(connection: ExecutesAsync, said: Said) -> Emitted:
     """Store a message on an async connection. Raises like `Bus.emit_within`."""
-    with db.translated():
+    with telemetry.emitting(said.name) as emit, db.translated():
+        said = replace(said, traceparent=emit.traceparent)
         found = await connection.execute(*_statement(connection, "has_sync_subscriber", said))
         _refuse_sync(said, await _fetched(found))
-        return _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))
+        emitted = _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))
+        emit.message_id = emitted.id
+        return emitted
 
 
 async def _fetched(cursor: Any) -> Any:

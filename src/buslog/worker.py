@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from buslog import db
+from buslog import db, telemetry
 from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
@@ -176,6 +176,8 @@ class Worker:
                 claims = await self._store.claim(lease.worker, hosts, lease.places, self._floors.below(hosts))
                 self._floors.claimed(claims)
             self.adopt(sorted(claims, key=lambda c: c.fence))
+        if claims:
+            telemetry.count_claim(len(claims))
         self._in_flight.starved = lease.places == 0
         self._behind = len(claims) == lease.places
         return claims
@@ -222,8 +224,8 @@ class Worker:
                 known = self._in_flight.keys  # before asking: what is settled meanwhile must not look unheard
                 for claimed in await self._store.held(self._id):
                     if key_of(claimed) not in known:
-                        log.warning("delivery %s × %s was leased here unheard; running it now",
-                                    claimed.message_id, claimed.subscription_id)  # fmt: skip
+                        log.warning("delivery %s × %s was leased here unheard; running it now", claimed.message_id,
+                                    claimed.subscription_id, extra=self._in_flight.fields(claimed))  # fmt: skip
                         self._in_flight.start(claimed)
             self._reconcile_at = time.monotonic() + RECONCILE_EVERY
 
