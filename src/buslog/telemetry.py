@@ -83,30 +83,17 @@ def start_emit(name: str) -> EmitSpan | None:
 
 
 @contextmanager
-def emitting(name: str) -> Iterator[Emitting]:
+def emitting(name: str) -> Iterator[EmitSpan | None]:
     """An emit in the caller's own transaction, from its statement to the answer."""
     span = start_emit(name)
-    emit = Emitting(span.traceparent if span else None)
     try:
-        yield emit
+        yield span
     except BaseException as error:
         if span is not None:
             span.refused(error)
         count_emits([name], error)
         raise
-    if span is not None and emit.message_id is not None:
-        span.stored(emit.message_id)
     count_emits([name])
-
-
-class Emitting:
-    """What `emitting` gives, and is told: the id of the message that was stored."""
-
-    __slots__ = ("message_id", "traceparent")
-
-    def __init__(self, traceparent: str | None) -> None:
-        self.traceparent = traceparent
-        self.message_id: UUID | None = None
 
 
 def count_emits(names: Iterable[str], error: BaseException | None = None) -> None:

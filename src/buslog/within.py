@@ -35,22 +35,26 @@ def is_async(connection: Executes | ExecutesAsync) -> bool:
 
 def emit_sync(connection: Executes, said: Said) -> Emitted:
     """Store a message on a sync connection. Raises like `Bus.emit_within`."""
-    with telemetry.emitting(said.name) as emit, db.translated():
-        said = replace(said, traceparent=emit.traceparent)
+    with telemetry.emitting(said.name) as span, db.translated():
+        if span is not None:
+            said = replace(said, traceparent=span.traceparent)
         _refuse_sync(said, connection.execute(*_statement(connection, "has_sync_subscriber", said)).fetchone())
         emitted = _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
-        emit.message_id = emitted.id
+        if span is not None:
+            span.stored(emitted.id)
         return emitted
 
 
 async def emit_async(connection: ExecutesAsync, said: Said) -> Emitted:
     """Store a message on an async connection. Raises like `Bus.emit_within`."""
-    with telemetry.emitting(said.name) as emit, db.translated():
-        said = replace(said, traceparent=emit.traceparent)
+    with telemetry.emitting(said.name) as span, db.translated():
+        if span is not None:
+            said = replace(said, traceparent=span.traceparent)
         found = await connection.execute(*_statement(connection, "has_sync_subscriber", said))
         _refuse_sync(said, await _fetched(found))
         emitted = _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))
-        emit.message_id = emitted.id
+        if span is not None:
+            span.stored(emitted.id)
         return emitted
 
 

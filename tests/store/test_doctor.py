@@ -205,10 +205,15 @@ def test_an_index_whose_build_broke_off(by_hand: BusByHand) -> None:
     assert levels(found(by_hand.dsn, "indexes")) == ["ok"]
 
 
+OTHER_INDEX = """DROP INDEX buslog.deliveries_ready;
+    CREATE INDEX deliveries_ready ON buslog.deliveries (subscription_id) WHERE state = 'pending' AND NOT alone"""
+
+
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
         ("DROP INDEX buslog.deliveries_ready", "a claim does not read its index"),
+        (OTHER_INDEX, "a claim does not read its index"),
         ("ALTER TABLE buslog.messages DROP CONSTRAINT messages_pkey", "the newest page of the Log is sorted"),
     ],
 )
@@ -218,7 +223,8 @@ def test_an_index_that_is_gone(by_hand: BusByHand, trouble: str, told: str, rows
     by_hand.run("SELECT buslog.emit('ordered', '{}') FROM generate_series(1, %s)", rows)
     by_hand.run("ANALYZE")
     assert levels(found(by_hand.dsn, "plans")) == ["ok"]
-    by_hand.run(trouble)
+    with db.connect(by_hand.dsn) as connection:
+        connection.execute(trouble)
     finding = only(found(by_hand.dsn, "plans"))
     assert finding.level is Level.BAD
     assert finding.found.startswith(told)
@@ -238,6 +244,17 @@ def test_subscriptions_that_nobody_hosts(by_hand: BusByHand) -> None:
     assert (quiet.level, quiet.found) == (Level.WARN, "no live worker hosts quiet; nothing waits for it yet")
     by_hand.start_worker()
     assert levels(found(by_hand.dsn, "subscriptions")) == ["ok"]
+
+
+def test_many_findings_of_one_kind_are_cut(by_hand: BusByHand) -> None:
+    for number in range(25):
+        by_hand.subscribe(f"waits {number:02}", "ordered")
+        by_hand.subscribe(f"quiet {number:02}", "never said")
+    by_hand.emit("ordered")
+    findings = found(by_hand.dsn, "subscriptions")
+    assert [finding.found for finding in findings][-1] == "and 6 more like these"
+    assert findings[0].found.startswith("no live worker hosts waits 00;")
+    assert len(findings) == 21
 
 
 def test_deliveries_of_a_subscription_that_is_off_the_bus(by_hand: BusByHand) -> None:
@@ -311,9 +328,9 @@ def test_a_role_that_may_look_into_some_tables_is_told_of_the_others(by_hand: Bu
     by_hand.run("GRANT SELECT ON buslog.schema_version, buslog.partitions TO onlooker")
     by_check = {finding.check: finding for finding in examine(small_role)}
     assert (by_check["schema"].level, by_check["partitions"].level, by_check["tables"].level) == ("ok", "ok", "ok")
-    assert {name for name, finding in by_check.items() if finding.level is Level.UNSEEN} == {
-        "plans", "subscriptions", "leases"
-    }  # fmt: skip
+    unseen = {name: finding for name, finding in by_check.items() if finding.level is Level.UNSEEN}
+    assert set(unseen) == {"plans", "subscriptions", "leases"}
+    assert {finding.mend for finding in unseen.values()} == {"Grant the right, or connect as a role that has it."}
     by_hand.run("GRANT SELECT ON ALL TABLES IN SCHEMA buslog TO onlooker")
     assert {finding.level for finding in examine(small_role)} <= {Level.OK, Level.UNSEEN}
     assert levels(found(small_role, "plans")) == ["ok"]
