@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from buslog import db, telemetry
@@ -37,7 +36,7 @@ def emit_sync(connection: Executes, said: Said) -> Emitted:
     """Store a message on a sync connection. Raises like `Bus.emit_within`."""
     with telemetry.emitting(said.name) as span, db.translated():
         if span is not None:
-            said = replace(said, traceparent=span.traceparent)
+            said = said._replace(traceparent=span.traceparent)
         _refuse_sync(said, connection.execute(*_statement(connection, "has_sync_subscriber", said)).fetchone())
         emitted = _emitted(connection.execute(*_statement(connection, "emit_within", said)).fetchone())
         if span is not None:
@@ -49,7 +48,7 @@ async def emit_async(connection: ExecutesAsync, said: Said) -> Emitted:
     """Store a message on an async connection. Raises like `Bus.emit_within`."""
     with telemetry.emitting(said.name) as span, db.translated():
         if span is not None:
-            said = replace(said, traceparent=span.traceparent)
+            said = said._replace(traceparent=span.traceparent)
         found = await connection.execute(*_statement(connection, "has_sync_subscriber", said))
         _refuse_sync(said, await _fetched(found))
         emitted = _emitted(await _fetched(await connection.execute(*_statement(connection, "emit_within", said))))

@@ -177,6 +177,7 @@ def claimed(age: timedelta, traceparent: str | None) -> Claimed:
 )
 async def test_an_attempt_long_after_its_emit_begins_a_trace_that_is_linked(age: timedelta, joins: bool) -> None:
     trace_id = 0xABCDEF0123456789ABCDEF0123456789
+    telemetry.look()
     with (
         trace.get_tracer("test").start_as_current_span("something else"),
         telemetry.attempting(claimed(age, f"00-{trace_id:032x}-0123456789abcdef-01"), "books"),
@@ -191,6 +192,7 @@ async def test_an_attempt_long_after_its_emit_begins_a_trace_that_is_linked(age:
 
 @pytest.mark.parametrize("traceparent", [None, "", "nonsense", "00-" + "0" * 32 + "-0123456789abcdef-01"])
 async def test_a_message_that_nobody_traced_begins_a_trace_at_its_attempt(traceparent: str | None) -> None:
+    telemetry.look()
     with telemetry.attempting(claimed(timedelta(0), traceparent), "books"):
         pass
     (attempt,) = exporter.get_finished_spans()
@@ -267,10 +269,10 @@ async def test_emits_attempts_and_outcomes_are_counted(bus: Bus, emitter: Bus) -
 async def test_an_emit_that_is_not_stored_is_told_with_its_error(test_settings: Settings) -> None:
     name = f"refused {uuid.uuid4()}"
     async with Bus(host=False, settings=test_settings) as bus:
-        assert bus._outbox is not None
+        assert bus._running is not None
         good, bad = Said(name, "{}"), Said(name, '{"a": "\\u0000"}')  # Python refuses it earlier
         with pytest.raises(InvalidMessage):
-            await asyncio.gather(*(bus._outbox.put(said) for said in (good, bad)))
+            await asyncio.gather(*(bus._running.outbox.put(said) for said in (good, bad)))
         emits = await spans(f"emit {name}", f"emit {name}")
     sent = {dict(p.attributes).get("error.type"): p.value for p in points("messaging.client.sent.messages", name=name)}
     assert sent == {None: 1, "InvalidMessage": 1}
