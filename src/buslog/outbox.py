@@ -56,6 +56,7 @@ class Outbox:
         self._notifier = notifier
         self._waiting: deque[_Letter | _Change] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        telemetry.look()
 
     def put(self, said: Said) -> asyncio.Future[Receipt]:
         """Take a message; the future resolves once it is committed."""

@@ -1,7 +1,7 @@
 """Spans and metrics by OpenTelemetry's API: what they are called, and when they are made. The SDK is the program's.
 
-Without a tracer provider no span is begun; without a meter provider the instruments do nothing. Nothing here holds a
-payload, a key or an error's text. Why it is so: docs/decisions/0006-being-seen.md.
+Where no provider was set, a hook is a look at a flag. Nothing here holds a payload, a key or an error's text. Why it is
+so: docs/decisions/0006-being-seen.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -43,9 +43,28 @@ _settles = _meter.create_histogram(
 )
 
 
-def is_traced() -> bool:
-    """Whether somebody listens to spans: a provider was set."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+class _Listening:
+    """Whether a provider was set. Asking for it takes a microsecond, so it is asked for once a batch."""
+
+    def __init__(self) -> None:
+        self.to_spans = self.to_metrics = False
+
+    def look(self) -> None:
+        self.to_spans = not _is_silent(trace.get_tracer_provider())
+        self.to_metrics = not _is_silent(metrics.get_meter_provider())
+
+
+def _is_silent(provider: object) -> bool:
+    """Whether it is one of the API's own, which record nothing."""
+    return type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
+
+
+_listening = _Listening()
+
+
+def look() -> None:
+    """When a bus starts: is there a provider? One that is set later is noticed with the next commit."""
+    _listening.look()
 
 
 # ── emit ────────────────────────────────────────────────────────────────────────
@@ -79,12 +98,13 @@ class EmitSpan:
 
 def start_emit(name: str) -> EmitSpan | None:
     """The span of an emit, a child of the caller's; None when nobody traces."""
-    return EmitSpan(name) if is_traced() else None
+    return EmitSpan(name) if _listening.to_spans else None
 
 
 @contextmanager
 def emitting(name: str) -> Iterator[EmitSpan | None]:
     """An emit in the caller's own transaction, from its statement to the answer."""
+    _listening.look()  # the bus need not have been started
     span = start_emit(name)
     try:
         yield span
@@ -98,6 +118,9 @@ def emitting(name: str) -> Iterator[EmitSpan | None]:
 
 def count_emits(names: Iterable[str], error: BaseException | None = None) -> None:
     """Messages that were stored together; or, with an error, were not."""
+    _listening.look()
+    if not _listening.to_metrics:
+        return
     for name, number in Counter(names).items():
         attributes = _attributes("emit", "send", name)
         if error is not None:
@@ -137,14 +160,23 @@ class Ended:
         self.error_type: str | None = None
 
 
-@contextmanager
-def attempting(delivery: Attempted, subscription: str) -> Iterator[Ended]:
+_UNHEARD = nullcontext(Ended())
+
+
+def attempting(delivery: Attempted, subscription: str) -> AbstractContextManager[Ended]:
     """One attempt: its span is the current one within, and its duration is recorded at the end."""
+    if _listening.to_spans or _listening.to_metrics:
+        return _attempting(delivery, subscription)
+    return _UNHEARD
+
+
+@contextmanager
+def _attempting(delivery: Attempted, subscription: str) -> Iterator[Ended]:
     ended = Ended()
     began = time.perf_counter()
     _places.add(1)
     try:
-        if is_traced():
+        if _listening.to_spans:
             with _attempt_span(delivery, subscription, ended):
                 yield ended
         else:
@@ -198,11 +230,15 @@ def _fail(span: Span, error_type: str) -> None:
 
 def count_claim(deliveries: int) -> None:
     """One look for work, and how much it found."""
-    _claims.record(deliveries)
+    if _listening.to_metrics:
+        _claims.record(deliveries)
 
 
 def count_settle(outcomes: Iterable[tuple[str, str]]) -> None:
     """Outcomes that one settle recorded, each as (subscription, state)."""
+    _listening.look()
+    if not _listening.to_metrics:
+        return
     number = 0
     for (subscription, state), times in Counter(outcomes).items():
         _settled.add(times, {"messaging.destination.subscription.name": subscription, "buslog.state": state})

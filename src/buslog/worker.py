@@ -59,6 +59,7 @@ class Worker:
 
     async def start(self, hosted: Mapping[int, Subscription]) -> None:
         """Enter the database with a lease and begin to work."""
+        telemetry.look()
         self._hosted.update(hosted)
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)

@@ -177,6 +177,7 @@ def claimed(age: timedelta, traceparent: str | None) -> Claimed:
 )
 async def test_an_attempt_long_after_its_emit_begins_a_trace_that_is_linked(age: timedelta, joins: bool) -> None:
     trace_id = 0xABCDEF0123456789ABCDEF0123456789
+    telemetry.look()
     with (
         trace.get_tracer("test").start_as_current_span("something else"),
         telemetry.attempting(claimed(age, f"00-{trace_id:032x}-0123456789abcdef-01"), "books"),
@@ -191,6 +192,7 @@ async def test_an_attempt_long_after_its_emit_begins_a_trace_that_is_linked(age:
 
 @pytest.mark.parametrize("traceparent", [None, "", "nonsense", "00-" + "0" * 32 + "-0123456789abcdef-01"])
 async def test_a_message_that_nobody_traced_begins_a_trace_at_its_attempt(traceparent: str | None) -> None:
+    telemetry.look()
     with telemetry.attempting(claimed(timedelta(0), traceparent), "books"):
         pass
     (attempt,) = exporter.get_finished_spans()
