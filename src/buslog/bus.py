@@ -183,8 +183,7 @@ class Bus(Subscribing):
 
         Raises `Misconfigured` (settings, schema, or it has been started), `DatabaseUnavailable`, `InvalidSubscription`.
         """
-        if self._running is not None:
-            raise Misconfigured(field="bus", rule="is started once", mend="Stop it first, or use it as it is.")
+        self._check_not_started()
         self._running = await start_running(self._chosen, self._registry, host=self._host)
         forget_after_fork(self)
 
@@ -241,6 +240,7 @@ class Bus(Subscribing):
     def __enter__(self) -> Bus:
         if current_loop() is not None:
             raise TypeError("in an event loop, write `async with bus`")
+        self._check_not_started()
         self.start_in_thread()
         return self
 
@@ -249,6 +249,8 @@ class Bus(Subscribing):
 
     def forget_parent(self) -> None:
         """Called in a forked process by `background`: not started here, whatever the parent has."""
+        if self._running is not None:
+            self._running.database.forget_parent()
         # Kept, not dropped: closing it would shut the parent's connections and event loop.
         _LEFT_TO_PARENT.append((self._running, self._thread))
         self._running = self._thread = None
@@ -259,6 +261,10 @@ class Bus(Subscribing):
     @property
     def _chosen(self) -> Settings:
         return self._settings or settings()
+
+    def _check_not_started(self) -> None:
+        if self._running is not None:
+            raise Misconfigured(field="bus", rule="is started once", mend="Stop it first, or use it as it is.")
 
     def _started(self) -> Running:
         if self._running is None:

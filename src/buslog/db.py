@@ -85,6 +85,11 @@ class Database:
         if self._server:
             self._server.release()
 
+    def forget_parent(self) -> None:
+        """In a forked process: what the parent holds is the parent's to give back."""
+        if self._server:
+            self._server.forget_parent()
+
     def __enter__(self) -> Database:
         return self
 

@@ -95,6 +95,12 @@ class EmbeddedServer:
                 return
             self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(STOP_SECONDS))
 
+    def forget_parent(self) -> None:
+        """In a forked process: the parent's mark is not ours, and held here it would outlive the parent's."""
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark.close()
+
     # ── the server ──────────────────────────────────────────────────────────────
 
     def _start(self, tell: Callable[[str], None]) -> None:

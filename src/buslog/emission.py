@@ -63,7 +63,7 @@ class EmitOptions(TypedDict, total=False):
 
 def make_said(registry: Registry, name: str | Event[Any], payload: Any, **options: Unpack[EmitOptions]) -> Said:
     """What `Bus.emit` was given, checked. Its cause is the message that is being handled. Raises `InvalidMessage`."""
-    if unknown := options.keys() - EmitOptions.__annotations__.keys():
+    if options and (unknown := options.keys() - EmitOptions.__annotations__.keys()):
         raise TypeError(f"unknown option {min(unknown)!r}")
     key, after, at = options.get("key"), options.get("after"), options.get("at")
     dedupe_key, dedupe_window = options.get("dedupe_key"), options.get("dedupe_window", timedelta(days=1))

@@ -200,14 +200,16 @@ class Subscribing(ABC):
         self._watchers.append(watcher)
         return Off(lambda: self._watchers.remove(watcher))
 
-    def hook(self, name: str, init: Callable[[], object], deinit: Callable[[], object] | None = None) -> Off:
+    def hook(
+        self, name: str | Event[Any], init: Callable[[], object], deinit: Callable[[], object] | None = None
+    ) -> Off:
         """Run `init` before the first subscription to a name on this bus (now, if it has one), and `deinit` after the
         last. The name is meant literally, and has one hook. When `init` raises there is no subscription. The `off` of a
         hook runs `deinit` where `init` has run.
 
         Both are plain functions, run by whoever subscribes. Raises `InvalidSubscription`, and what `init` raises.
         """
-        checked_names(name)
+        (name,) = checked_names(name)
         if inspect.iscoroutinefunction(init) or inspect.iscoroutinefunction(deinit):
             raise TypeError("init and deinit are plain functions: whoever subscribes does not wait")
         if name in self._hooks:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, assert_type
 import psycopg
 from pydantic import BaseModel
 
-from buslog import Bus, Emitted, Event, Message, Off
+from buslog import Bus, Emitted, Event, Message, Off, Record, Stream
 
 
 class Departed(BaseModel):
@@ -100,3 +100,17 @@ async def publish(connection: psycopg.Connection, own: psycopg.AsyncConnection) 
     assert_type(bus.emit_within(connection, arrived, Arrived("NLRTM")), Emitted)
     assert_type(await bus.emit_within(own, arrived, Arrived("NLRTM")), Emitted)
     bus.emit_within(connection, arrived, Departed(shipmentId="S-42"))  # type: ignore[misc]
+
+
+# ── follow ──────────────────────────────────────────────────────────────────────
+
+
+async def follow() -> None:
+    assert_type(bus.events(), Stream[dict[str, Any]])
+    assert_type(bus.events(departed), Stream[Departed])
+    assert_type(bus.events([departed, arrived]), Stream[Any])
+    async for record in bus.events(departed):
+        assert_type(record, Record[Departed])
+    assert_type((await bus.once(arrived, lambda record: record.payload.port == "NLRTM")).payload, Arrived)
+    bus.once(arrived, lambda record: record.payload.harbour == "NLRTM")  # type: ignore[attr-defined]
+    assert_type((await bus.once(["shipmentDeparted"], timeout=1.0)).payload, dict[str, Any])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -135,6 +136,25 @@ def test_a_subscriber_in_the_bus_s_own_loop_cannot_stop_it_from_there(bus: Bus) 
         bus.emit("departed").result(10)
 
 
+def test_any_event_loop_may_await_an_emit_and_only_the_bus_s_own_may_follow(bus: Bus) -> None:
+    async def program() -> int:
+        with pytest.raises(TypeError, match="event loop"):
+            bus.events()
+        return (await bus.emit("departed")).routed
+
+    with bus:
+        assert asyncio.run(program()) == 0
+
+
+def test_an_emit_in_a_thread_that_nobody_asks_for_and_that_fails_is_a_warning(
+    bus: Bus, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bus:
+        bus.emit("departed", {"shipmentId": "k" * 300})  # a key that is too long: the database says so
+    assert "departed, emitted in a thread: key" in caplog.text
+    assert "kkk" not in caplog.text
+
+
 class Quiet(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
@@ -159,11 +179,12 @@ def test_the_wsgi_example_commits_before_it_answers_and_hosts_its_subscriber(
     assert "Dear customer, S-42 is on its way" in capsys.readouterr().out
 
 
-def run_program(dsn: str, program: str) -> str:
+def run_program(dsn: str, program: str, **environment: str) -> str:
     """Runs Python code in a process of its own; returns what it printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", program],
-        env={**os.environ, "BUSLOG_DSN": dsn}, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "BUSLOG_DSN": dsn, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -200,6 +221,29 @@ def test_a_forked_process_is_told_to_start_the_bus_anew_and_leaves_its_parent_s_
     assert "a forked process starts it anew" in run_program(dsn, FORK)
     rows = connection.execute("SELECT name, payload->'n' FROM buslog.messages ORDER BY id").fetchall()
     assert rows == [("saidByParent", 1), ("saidByChild", 1), ("saidByParent", 2)]
+
+
+FORK_EMBEDDED = """
+import os, pathlib
+from buslog import Bus
+
+bus = Bus()
+bus.start_in_thread()
+started, parent_gone = os.pipe(), os.pipe()
+if os.fork() != 0:
+    os.read(started[0], 1)
+    os._exit(0)
+os.close(parent_gone[1])
+bus.start_in_thread()
+os.write(started[1], b"!")
+os.read(parent_gone[0], 1)
+bus.stop_in_thread()
+print(list(pathlib.Path(os.environ["BUSLOG_HOME"]).rglob("postmaster.pid")))
+"""
+
+
+def test_a_forked_process_whose_parent_died_stops_the_embedded_server_when_it_is_the_last(tmp_path: Path) -> None:
+    assert run_program("", FORK_EMBEDDED, BUSLOG_HOME=str(tmp_path / ".buslog")) == "[]\n"
 
 
 END = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from buslog import Bus, Emitted, Message, SubscribersFailed, db
+from buslog import Bus, Emitted, Event, Message, SubscribersFailed, db
 from buslog.config import Settings
 from buslog.errors import BusNotStarted, InvalidMessage, Misconfigured, StillPending
 
@@ -274,6 +274,35 @@ async def test_a_command_checks_its_payload_at_emit_and_answers_with_its_result(
     row = connection.execute("SELECT result FROM buslog.ended_deliveries").fetchone()
     assert row == ({"resynced": "S-42"},)
     assert log_rows(connection, "kind, key", "resyncTracking") == [("command", "S-42")]
+
+
+DEPARTED = Event("departed", Resync)
+
+
+async def test_a_declared_event_is_checked_at_emit_and_received_in_its_type(
+    bus: Bus, connection: db.Connection
+) -> None:
+    seen: list[Resync] = []
+
+    async def subscriber(message: Message[Resync]) -> None:
+        seen.append(message.payload)
+
+    bus.on(DEPARTED, subscriber, mode="sync")
+    with pytest.raises(InvalidMessage, match="shipmentId"):
+        bus.emit_within(connection, DEPARTED, {"shipmentId": 3})  # type: ignore[misc]
+    async with bus:
+        for bad in (None, {}, {"shipmentId": 3}):
+            with pytest.raises(InvalidMessage, match="shipmentId"):
+                bus.emit(DEPARTED, bad)  # type: ignore[misc]
+        await bus.emit(DEPARTED, Resync(shipmentId="S-42"))
+        await bus.emit("departed", {"shipmentId": "S-43"})  # a plain name goes on working
+    assert seen == [Resync(shipmentId="S-42"), Resync(shipmentId="S-43")]
+
+
+async def test_a_bus_is_started_once(bus: Bus) -> None:
+    async with bus:
+        with pytest.raises(Misconfigured, match="started once"):
+            await bus.start()
 
 
 async def test_a_subscriber_added_while_the_bus_runs_gets_the_emits_after_it_and_none_before(bus: Bus) -> None:
