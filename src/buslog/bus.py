@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, cast, overload
 
 from buslog.background import LoopThread, end_with_program, forget_after_fork
 from buslog.config import Settings, settings
-from buslog.emission import Emission, EmitOptions, make_said
+from buslog.emission import Emission, EmitOptions, make_said, one_commit
 from buslog.errors import Misconfigured
 from buslog.event import Event, name_of
 from buslog.follow import Stream
@@ -49,12 +49,14 @@ class Bus(Subscribing):
     # ── emit ────────────────────────────────────────────────────────────────────
 
     @overload
-    def emit(self, name: Event[P], payload: P, **options: Unpack[EmitOptions]) -> Emission: ...
+    def emit(self, name: Event[P], payload: P, **options: Unpack[EmitOptions]) -> Emission[Emitted]: ...
 
     @overload
-    def emit(self, name: str, payload: Mapping[str, Any] | Any = None, **options: Unpack[EmitOptions]) -> Emission: ...
+    def emit(
+        self, name: str, payload: Mapping[str, Any] | Any = None, **options: Unpack[EmitOptions]
+    ) -> Emission[Emitted]: ...
 
-    def emit(self, name: str | Event[Any], payload: Any = None, **options: Unpack[EmitOptions]) -> Emission:
+    def emit(self, name: str | Event[Any], payload: Any = None, **options: Unpack[EmitOptions]) -> Emission[Emitted]:
         """Say something. Already under way when this returns; awaiting it means: committed, and resolved by the sync
         subscribers. A message emitted while a subscriber runs is caused by the one being handled.
 
@@ -66,7 +68,23 @@ class Bus(Subscribing):
         message is stored and what failed is retried), `StillPending`, `DatabaseUnavailable`, `OutcomeUnknown`.
         """
         running = self._started()
-        return Emission(running.put(self._said("emit", name, payload, options)))
+        return running.put(self._said("emit", name, payload, options))
+
+    @overload
+    def emit_many(self, name: Event[P], payloads: Iterable[P]) -> Emission[list[Emitted]]: ...
+
+    @overload
+    def emit_many(self, name: str, payloads: Iterable[Mapping[str, Any] | Any]) -> Emission[list[Emitted]]: ...
+
+    def emit_many(self, name: str | Event[Any], payloads: Iterable[Any]) -> Emission[list[Emitted]]:
+        """Say many things of one name in one commit, all or none, in the order given. Otherwise like `emit`, with each
+        message's key taken from its payload; awaiting it gives one `Emitted` a message. Where the sync subscribers of
+        several messages raise, their `SubscribersFailed` come in one ExceptionGroup.
+
+        At most 10,000 messages and 8 MB in all. Raises `InvalidMessage`, and then nothing of it is stored.
+        """
+        running = self._started()
+        return running.put_many(one_commit([self._said("emit", name, one, {}) for one in payloads]))
 
     @overload
     def emit_within(

@@ -4,46 +4,151 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Generator, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 
 from pydantic_core import to_jsonable_python
 
+from buslog import telemetry
 from buslog.errors import BuslogError, InvalidMessage
 from buslog.event import Event, name_of
 from buslog.execution import PayloadRejected, current_message, parse_payload
 from buslog.message import Emitted
 from buslog.payload import check_key, check_name, checked_delay, checked_moment, encode
-from buslog.store import Said
+from buslog.store import Said, Stored
 from buslog.subscription import Registry
+
+log = logging.getLogger("buslog")
+
+MAX_COMMIT = 10_000  # messages
+MAX_COMMIT_SIZE = 8_000_000  # characters of their payloads
+
+ResultT = TypeVar("ResultT")
 
 
 class SubscriberFailed(BuslogError):
     """A sync subscriber in another process raised; its error's text is in `was`."""
 
 
-class Emission(Awaitable[Emitted]):
+class Emission(Awaitable[ResultT], Generic[ResultT]):
     """An emit under way. Awaiting it: committed, and resolved by the sync subscribers. From a plain thread: `result()`.
 
-    Raises what `Bus.emit` documents.
+    Raises what `Bus.emit` documents. A caller that gives up waiting does not take back what it said.
     """
 
-    def __init__(self, future: asyncio.Future[Emitted] | concurrent.futures.Future[Emitted]) -> None:
-        self._future = future
+    __slots__ = ("_answer", "_error", "_from_thread", "_heard", "_name", "_waiters")
 
-    def __await__(self) -> Generator[Any, None, Emitted]:
-        future = self._future
-        if isinstance(future, concurrent.futures.Future):
-            future = asyncio.wrap_future(future)
-        # A caller that gives up waiting does not take back what it said.
-        return asyncio.shield(future).__await__()
+    def __init__(self, name: str, *, from_thread: bool = False) -> None:
+        self._name = name
+        # Each who awaits has a future of its own: a task that is cancelled cancels what it awaits.
+        self._waiters: list[asyncio.Future[None]] = []
+        self._from_thread: concurrent.futures.Future[ResultT] | None = None
+        if from_thread:
+            self._from_thread = concurrent.futures.Future()
+        self._answer: ResultT | None = None
+        self._error: BaseException | None = None
+        self._heard = False
 
-    def result(self, timeout: float | None = None) -> Emitted:
+    def resolve(self, answer: ResultT) -> None:
+        """It is stored, and the sync subscribers have resolved."""
+        self._answer = answer
+        if self._from_thread is not None and self._from_thread.set_running_or_notify_cancel():
+            self._from_thread.set_result(answer)
+        self._wake()
+
+    def refuse(self, error: BaseException) -> None:
+        """It is not stored, or a sync subscriber raised."""
+        self._error = error.with_traceback(None)  # its frames hold this emission, which is to end when nobody holds it
+        if self._from_thread is not None and self._from_thread.set_running_or_notify_cancel():
+            self._from_thread.set_exception(error)
+        self._wake()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody knows yet what becomes of it."""
+        return self._answer is None and self._error is None
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def __await__(self) -> Generator[Any, None, ResultT]:
+        self._heard = True
+        if self._from_thread is not None:
+            return (yield from asyncio.shield(asyncio.wrap_future(self._from_thread)))
+        if self.is_open:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            yield from waiter
+        if self._error is not None:
+            raise self._error
+        return cast("ResultT", self._answer)
+
+    def result(self, timeout: float | None = None) -> ResultT:
         """Wait in a plain thread, at most `timeout` seconds."""
-        if not isinstance(self._future, concurrent.futures.Future):
+        if self._from_thread is None:
             raise TypeError("in the bus's own event loop, await the emit instead")
-        return self._future.result(timeout)
+        self._heard = True
+        return self._from_thread.result(timeout)
+
+    def __del__(self) -> None:
+        if self._error is not None and not self._heard:
+            log.warning("%s, whose emit nobody awaited: %s", self._name, self._error)
+
+
+class Letter:
+    """Messages on their way into the log together, all or none, and the emission that waits for them."""
+
+    __slots__ = ("_resolve", "_spans", "emission", "said")
+
+    def __init__(
+        self, said: Sequence[Said], emission: Emission[Any], resolve: Callable[[Sequence[Emitted]], None]
+    ) -> None:
+        self.said = said
+        self.emission = emission
+        self._resolve = resolve
+        self._spans: list[telemetry.EmitSpan] = []
+
+    @classmethod
+    def of_one(cls, said: Said, emission: Emission[Emitted]) -> Letter:
+        return cls([said], emission, lambda stored: emission.resolve(stored[0]))
+
+    @classmethod
+    def of_many(cls, said: Sequence[Said], emission: Emission[list[Emitted]]) -> Letter:
+        return cls(said, emission, lambda stored: emission.resolve(list(stored)))
+
+    @property
+    def size(self) -> int:
+        """Characters of its payloads."""
+        return sum(len(one.payload) for one in self.said)
+
+    def begin(self) -> None:
+        """Its spans begin, if somebody traces: children of the caller's."""
+        spans = [telemetry.start_emit(one.name) for one in self.said]
+        if None not in spans:
+            self._spans = [span for span in spans if span is not None]
+            self.said = [
+                one._replace(traceparent=span.traceparent) for one, span in zip(self.said, self._spans, strict=True)
+            ]
+
+    def stored(self, stored: Sequence[Stored]) -> None:
+        """Its messages are committed."""
+        for span, one in zip(self._spans, stored, strict=False):
+            span.stored(one.message_id, one.correlation_id)
+
+    def resolve(self, emitted: Sequence[Emitted]) -> None:
+        """Its messages are committed, and their sync subscribers have resolved."""
+        self._resolve(emitted)
+
+    def refuse(self, error: BaseException) -> None:
+        """None of it is stored, or nobody knows; or its sync subscribers raised."""
+        for span in self._spans:
+            span.refused(error)
+        self.emission.refuse(error)
 
 
 class EmitOptions(TypedDict, total=False):
@@ -86,6 +191,17 @@ def make_said(registry: Registry, name: str | Event[Any], payload: Any, **option
         dedupe_key=None if dedupe_key is None else check_key(dedupe_key, "dedupe_key"),
         dedupe_window=None if dedupe_key is None else checked_delay(dedupe_window, "dedupe_window"),
     )
+
+
+def one_commit(said: list[Said]) -> list[Said]:
+    """The messages, as they are, if one commit may hold them. Raises `InvalidMessage`."""
+    size = sum(len(one.payload) for one in said)
+    if len(said) > MAX_COMMIT or size > MAX_COMMIT_SIZE:
+        raise InvalidMessage(
+            field="payloads", rule="fit into one commit", was=f"{len(said)} messages of {size} characters",
+            limit=f"{MAX_COMMIT} messages and {MAX_COMMIT_SIZE} characters", mend="Emit them in several calls.",
+        )  # fmt: skip
+    return said
 
 
 def to_jsonable(payload: Any) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import UUID
 
 from buslog import telemetry
@@ -91,32 +90,15 @@ class InFlight:
             self.start(claimed)
         return sync
 
-    def start(self, claimed: Claimed) -> None:
-        self._launch(claimed, self._run(claimed))
-
-    def start_alone(self, claimed: Claimed) -> None:
-        """Start a delivery once nothing else runs; until it has ended no places are free."""
-        self.alone = True
-        self._launch(claimed, self._run_alone(claimed))
-
-    def _launch(self, claimed: Claimed, run: Coroutine[Any, Any, None]) -> None:
+    def start(self, claimed: Claimed, *, alone: bool = False) -> None:
+        """Start a delivery; alone: once nothing else runs, and until it has ended no places are free."""
+        self.alone = self.alone or alone
         self.reserve(1)
-        self._in_flight[key_of(claimed)] = asyncio.create_task(run)
+        self._in_flight[key_of(claimed)] = asyncio.create_task(self._run(claimed, alone=alone))
 
-    async def _run_alone(self, claimed: Claimed) -> None:
+    async def _neighbours_end(self, claimed: Claimed) -> bool:
         log.warning("delivery %s × %s lost its worker before; it runs alone",
                     claimed.message_id, claimed.subscription_id, extra=self.fields(claimed))  # fmt: skip
-        try:
-            if await self._neighbours_end():
-                await self._run(claimed)
-            else:
-                self.give_back(1)
-                self.settling.add(_settlement(claimed, RELEASED))
-        finally:
-            self.alone = False
-            self._wake()
-
-    async def _neighbours_end(self) -> bool:
         this = asyncio.current_task()
         give_up_at = time.monotonic() + ALONE_PATIENCE
         while neighbours := [task for task in self._in_flight.values() if task is not this and not task.done()]:
@@ -127,7 +109,7 @@ class InFlight:
 
     # ── run ─────────────────────────────────────────────────────────────────────
 
-    async def _run(self, claimed: Claimed) -> None:
+    async def _run(self, claimed: Claimed, *, alone: bool) -> None:
         committed = False
 
         def settled() -> None:
@@ -136,7 +118,7 @@ class InFlight:
 
         subscription = self._hosted.get(claimed.subscription_id)
         try:
-            if subscription is None:
+            if subscription is None or (alone and not await self._neighbours_end(claimed)):
                 outcome = RELEASED
             else:
                 begin = lambda: self._transactions.make(claimed, settled)  # noqa: E731
@@ -155,6 +137,9 @@ class InFlight:
             outcome = unjudged(error, claimed.charged, subscription)
         finally:
             self.give_back(1)
+            if alone:
+                self.alone = False
+                self._wake()
         if committed:
             await self._keep(claimed, outcome)
         else:

@@ -7,37 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from buslog import telemetry
+from buslog.emission import MAX_COMMIT_SIZE, Letter
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
-from buslog.execution import Outcome
 from buslog.notifier import Notifier
-from buslog.store import Said, Store, Stored
+from buslog.resolution import Resolution, Sync
+from buslog.store import Store, Stored
 from buslog.worker import Worker
 
 log = logging.getLogger("buslog")
 
 CHANGE_AGAIN = 0.5  # seconds
 MAX_BATCH = 200
-MAX_BATCH_BYTES = 8_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A stored message, and the outcomes of its sync deliveries that run here."""
-
-    stored: Stored
-    sync: dict[int, asyncio.Future[Outcome]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    said: Said
-    receipt: asyncio.Future[Receipt]
-    span: telemetry.EmitSpan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +34,51 @@ class _Change:
 
 
 class Outbox:
-    """What is on its way into the log, in the order it was said."""
+    """What is on its way into the log, in the order it was said. `stored` is called after each commit."""
 
-    def __init__(self, store: Store, worker: Worker | None, notifier: Notifier) -> None:
+    def __init__(
+        self, store: Store, worker: Worker | None, notifier: Notifier, resolution: Resolution,
+        stored: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._store = store
         self._worker = worker
         self._notifier = notifier
-        self._waiting: deque[_Letter | _Change] = deque()
+        self._resolution = resolution
+        self._stored = stored
+        self._waiting: deque[Letter | _Change] = deque()
         self._flushing: asyncio.Task[None] | None = None
         telemetry.look()
+        self.closing = False  # a change of subscriptions that the database does not take is given up
 
-    def put(self, said: Said) -> asyncio.Future[Receipt]:
-        """Take a message; the future resolves once it is committed."""
-        span = telemetry.start_emit(said.name)
-        if span is not None:
-            said = said._replace(traceparent=span.traceparent)
-        letter = _Letter(said, asyncio.get_running_loop().create_future(), span)
+    def put(self, letter: Letter) -> None:
+        """Take messages; the letter's emission resolves once they are committed."""
+        letter.begin()
         self._append(letter)
-        return letter.receipt
 
     def change(self, make: Callable[[], Awaitable[None]]) -> None:
         """Run `make` after the emits before it and before the emits after it. What goes wrong is in the log."""
         self._append(_Change(make))
 
-    async def drain(self) -> None:
-        """Wait until everything taken so far is out."""
-        while self._flushing is not None:
-            await asyncio.gather(self._flushing)
+    async def drain(self, patience: float) -> None:
+        """Wait until everything taken so far is out, at most so many seconds; what is not is refused, as an emit whose
+        outcome is unknown.
+        """
+        give_up_at = time.monotonic() + patience
+        while (flushing := self._flushing) is not None:
+            await asyncio.wait([flushing], timeout=max(0.0, give_up_at - time.monotonic()))
+            if not flushing.done():
+                flushing.cancel()
+                await asyncio.wait([flushing])
+                self._give_up()
         await self._notifier.drain()
 
-    def _append(self, item: _Letter | _Change) -> None:
+    def _give_up(self) -> None:
+        for left in self._waiting:
+            if isinstance(left, Letter):
+                left.refuse(_unknown("the bus stopped before the database answered"))
+        self._waiting.clear()
+
+    def _append(self, item: Letter | _Change) -> None:
         self._waiting.append(item)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush(), name="buslog-outbox")
@@ -92,55 +93,66 @@ class Outbox:
         finally:
             self._flushing = None
 
-    def _next_batch(self) -> list[_Letter]:
-        batch: list[_Letter] = []
-        size = 0
-        while self._waiting and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+    def _next_batch(self) -> list[Letter]:
+        batch: list[Letter] = []
+        messages = size = 0
+        while self._waiting and messages < MAX_BATCH and size < MAX_COMMIT_SIZE:
             letter = self._waiting[0]
-            if isinstance(letter, _Change):
+            if isinstance(letter, _Change) or (batch and messages + len(letter.said) > MAX_BATCH):
                 break
             self._waiting.popleft()
             batch.append(letter)
-            size += len(letter.said.payload)
+            messages += len(letter.said)
+            size += letter.size
         return batch
 
-    async def _send(self, batch: list[_Letter]) -> None:
+    async def _send(self, batch: list[Letter]) -> None:
         try:
             await self._store_and_lease(batch)
         except InvalidMessage as error:
             # One bad message must not sink the others of its commit.
             if len(batch) == 1:
-                _fail(batch, error)
+                _refuse(batch, error)
             else:
                 for letter in batch:
                     await self._send([letter])
         except BuslogError as error:
             if isinstance(error, OutcomeUnknown) and self._worker:
                 self._worker.reconcile_soon()
-            _fail(batch, error)
+            _refuse(batch, error)
         except BaseException as error:
-            _fail(batch, OutcomeUnknown(field="emit", rule="is confirmed", was=type(error).__name__))
-            raise
+            if self._worker:
+                self._worker.reconcile_soon()
+            _refuse(batch, _unknown(type(error).__name__))
+            if not isinstance(error, Exception):
+                raise
+            log.exception("unforeseen error of an emit; going on")
 
-    async def _store_and_lease(self, batch: list[_Letter]) -> None:
-        said = [letter.said for letter in batch]
+    async def _store_and_lease(self, batch: list[Letter]) -> None:
+        said = batch[0].said if len(batch) == 1 else [one for letter in batch for one in letter.said]
         if self._worker is None:
-            receipts = [Receipt(stored, {}) for stored in await self._store.emit_many(said)]
+            stored = await self._store.emit_many(said)
+            sync: list[Sync] = [{}] * len(said)
         else:
             async with self._worker.leasing([one.name for one in said]) as lease:
-                stored_many = await self._store.emit_many(said, lease)
-                receipts = [
-                    Receipt(stored, self._worker.adopt(stored.claims(one)))
-                    for one, stored in zip(said, stored_many, strict=True)
+                stored = await self._store.emit_many(said, lease)
+                sync = [
+                    self._worker.adopt(answer.claims(one)) if answer.leased else {}
+                    for one, answer in zip(said, stored, strict=True)
                 ]
         telemetry.count_emits(one.name for one in said)
-        for letter, receipt in zip(batch, receipts, strict=True):
-            if letter.span is not None:
-                letter.span.stored(receipt.stored.message_id, receipt.stored.correlation_id)
-            if not letter.receipt.done():
-                letter.receipt.set_result(receipt)
-        if any(receipt.stored.routed > len(receipt.stored.leased) for receipt in receipts):
+        self._answer(batch, stored, sync)
+        self._stored()
+        if any(one.routed > len(one.leased) for one in stored):
             self._notifier.soon()
+
+    def _answer(self, batch: list[Letter], stored: list[Stored], sync: list[Sync]) -> None:
+        start = 0
+        for letter in batch:
+            end = start + len(letter.said)
+            letter.stored(stored[start:end])
+            self._resolution.resolve(letter, stored[start:end], sync[start:end])
+            start = end
 
     async def _carry_out(self, change: _Change) -> None:
         """A subscriber must not be off the bus because the database was away for a moment: what is emitted after its
@@ -150,6 +162,9 @@ class Outbox:
             try:
                 await change.make()
             except DatabaseUnavailable as error:
+                if self.closing:
+                    log.warning("a change of subscriptions was not made: %s", error)
+                    return
                 log.warning("a change of subscriptions waits: %s", error)
                 await asyncio.sleep(CHANGE_AGAIN)
             except Exception:
@@ -159,10 +174,14 @@ class Outbox:
                 return
 
 
-def _fail(batch: list[_Letter], error: BuslogError) -> None:
-    telemetry.count_emits((letter.said.name for letter in batch), error)
+def _refuse(batch: list[Letter], error: BuslogError) -> None:
+    telemetry.count_emits((one.name for letter in batch for one in letter.said), error)
     for letter in batch:
-        if letter.span is not None:
-            letter.span.refused(error)
-        if not letter.receipt.done():
-            letter.receipt.set_exception(error)
+        letter.refuse(error)
+
+
+def _unknown(was: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        field="emit", rule="is confirmed by the database", was=was,
+        mend="Emit it again with the dedupe key it had, or look in the Log first.",
+    )  # fmt: skip

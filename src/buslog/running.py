@@ -6,34 +6,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from buslog import db
 from buslog.config import Settings
-from buslog.emission import SubscriberFailed
-from buslog.errors import (
-    BuslogError,
-    BusNotStarted,
-    DatabaseUnavailable,
-    InvalidSubscription,
-    StillPending,
-    SubscribersFailed,
-)
+from buslog.emission import Emission, Letter
+from buslog.errors import BusNotStarted, InvalidSubscription
 from buslog.event import Event
 from buslog.follow import Follower, Stream
-from buslog.message import Emitted, State
+from buslog.message import Emitted
 from buslog.notifier import Notifier
-from buslog.outbox import Outbox, Receipt
+from buslog.outbox import Outbox
+from buslog.resolution import Resolution
 from buslog.store import Said, Store
 from buslog.subscription import Registry, Subscription
 from buslog.worker import Worker
 
 log = logging.getLogger("buslog")
+
+MARGIN = 5.0  # seconds beyond the grace period that a stop waits for the database
 
 
 @dataclass(eq=False)
@@ -49,81 +42,53 @@ class Running:
     worker: Worker | None
     follower: Follower
     numbers: dict[str, int]  # of the subscriptions, by id
+    resolution: Resolution
     ended: bool = False
-    _emissions: set[asyncio.Task[Emitted]] = field(default_factory=set)
 
     async def stop(self) -> None:
         """Send what was emitted, let running subscribers finish within the grace period, release the rest, leave."""
-        await self.outbox.drain()
+        self.outbox.closing = True
+        await self.outbox.drain(self.settings.grace + MARGIN)
         if self.worker is not None:
             await self.worker.stop()
-        self.ended = True  # from here on emits are refused, and nobody waits for another process's subscribers
-        await self.outbox.drain()
-        await asyncio.gather(*self._emissions, return_exceptions=True)
+        # From here on emits are refused, and nobody waits for another process's subscribers.
+        self.ended = self.resolution.ended = True
+        await self.outbox.drain(MARGIN)
+        await self.resolution.drain()
         await self.follower.stop()
         await _close(self.database, self.store)
 
     # ── emit ────────────────────────────────────────────────────────────────────
 
-    def put(self, said: Said) -> asyncio.Future[Emitted] | Future[Emitted]:
-        """Send a message, from any thread. Raises `BusNotStarted`; the future raises what an `Emission` does."""
+    def put(self, said: Said) -> Emission[Emitted]:
+        """Send a message, from any thread. Raises `BusNotStarted`."""
+        emission: Emission[Emitted] = Emission(said.name, from_thread=not self.is_here())
+        self._post(Letter.of_one(said, emission))
+        return emission
+
+    def put_many(self, said: Sequence[Said]) -> Emission[list[Emitted]]:
+        """Send messages in one commit, all or none, from any thread. Raises `BusNotStarted`."""
+        name = said[0].name if said else "nothing"
+        emission: Emission[list[Emitted]] = Emission(name, from_thread=not self.is_here())
+        if said:
+            self._post(Letter.of_many(said, emission))
+        else:
+            emission.resolve([])
+        return emission
+
+    def _post(self, letter: Letter) -> None:
         if self.ended:
             raise not_started()
         if self.is_here():
-            return self._resolution(said)
-        return asyncio.run_coroutine_threadsafe(self._put_from_thread(said), self.loop)
+            self.outbox.put(letter)
+        else:
+            self.loop.call_soon_threadsafe(self._post_from_thread, letter)
 
-    async def _put_from_thread(self, said: Said) -> Emitted:
-        try:
-            if self.ended:
-                raise not_started()
-            return await self._resolution(said)
-        except BuslogError as error:
-            log.warning("%s, emitted in a thread: %s", said.name, error)  # perhaps nobody asks for its result
-            raise
-
-    def _resolution(self, said: Said) -> asyncio.Task[Emitted]:
-        task = asyncio.create_task(self._resolve(self.outbox.put(said)))
-        self._emissions.add(task)
-        task.add_done_callback(self._emissions.discard)
-        return task
-
-    async def _resolve(self, receipt: asyncio.Future[Receipt]) -> Emitted:
-        stored, sync = (done := await receipt).stored, done.sync
-        self.follower.wake()
-        outcomes = [await waiter for waiter in sync.values()]
-        errors = [outcome.exception for outcome in outcomes if outcome.exception is not None]
-        if any(outcome.state is State.PENDING for outcome in outcomes):
-            errors.append(_still_pending(stored.message_id))
-        if stored.awaited:
-            errors += await self._await_elsewhere(stored.message_id, stored.awaited)
-        if errors:
-            raise SubscribersFailed(stored.message_id, errors)
-        return Emitted(stored.message_id, stored.routed, stored.duplicate)
-
-    async def _await_elsewhere(self, message_id: UUID, subscriptions: Sequence[int]) -> list[Exception]:
-        """Sync subscribers that another process hosts: their first outcome, looked for until the deadline."""
-        give_up_at = time.monotonic() + self.settings.sync_wait
-        pause = 0.01
-        while True:
-            try:
-                found = await self.store.outcomes_of(message_id, subscriptions)
-            except DatabaseUnavailable:
-                found = {}  # the message is stored: whoever waits must not hear that it is not
-            errors: list[Exception] = [
-                SubscriberFailed(
-                    field="sync subscriber", rule="succeeds", was=f"{error_type}: {error}",
-                    mend="It is retried in the background.",
-                )
-                for state, error_type, error in found.values()
-                if error_type is not None or state is State.CANCELLED
-            ]  # fmt: skip
-            if len(errors) + sum(state is State.SUCCEEDED for state, _, _ in found.values()) >= len(subscriptions):
-                return errors
-            if time.monotonic() >= give_up_at or self.ended:
-                return [*errors, _still_pending(message_id)]
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+    def _post_from_thread(self, letter: Letter) -> None:
+        if self.ended:
+            letter.refuse(not_started())
+        else:
+            self.outbox.put(letter)
 
     # ── follow ──────────────────────────────────────────────────────────────────
 
@@ -179,12 +144,8 @@ class Running:
         """Now, in the bus's loop; from a thread in its place among that thread's emits, which take the same way."""
         if self.is_here():
             step()
-            return
-
-        async def later() -> None:
-            step()
-
-        asyncio.run_coroutine_threadsafe(later(), self.loop)
+        else:
+            self.loop.call_soon_threadsafe(step)
 
 
 async def start_running(settings: Settings, registry: Registry, *, host: bool) -> Running:
@@ -210,9 +171,9 @@ async def start_running(settings: Settings, registry: Registry, *, host: bool) -
         raise
     loop = asyncio.get_running_loop()
     follower = Follower(database.dsn, store, settings.poll)
-    return Running(
-        loop, settings, registry, database, store, Outbox(store, worker, notifier), worker, follower, numbers
-    )
+    resolution = Resolution(store, settings.sync_wait)
+    outbox = Outbox(store, worker, notifier, resolution, follower.wake)
+    return Running(loop, settings, registry, database, store, outbox, worker, follower, numbers, resolution)
 
 
 async def _close(database: db.Database, store: Store | None) -> None:
@@ -234,11 +195,4 @@ def not_started() -> BusNotStarted:
     return BusNotStarted(
         field="bus", rule="is started before it emits",
         mend="Emit inside `async with bus` or `with bus`; a forked process starts it anew.",
-    )  # fmt: skip
-
-
-def _still_pending(message_id: UUID) -> StillPending:
-    return StillPending(
-        field="sync subscriber", rule="has ended within the deadline", was=f"message {message_id} is still pending",
-        mend="It goes on in the background.",
     )  # fmt: skip

@@ -130,7 +130,8 @@ class Worker:
         self._in_flight.closing = True
         self._wake.set()
         claim, settle, *others = self._loops
-        await asyncio.gather(claim, end_all(others))
+        await asyncio.gather(asyncio.wait([claim], timeout=self._settings.grace), end_all(others))
+        await end_all([claim])  # one that the database does not answer; what it leased to us is released below
         await self._in_flight.finish(self._settings.grace)
         async with self._gate.exclusive():  # what emits half-way had leased to us has been taken in
             self._closed = True
@@ -210,7 +211,7 @@ class Worker:
             claimed = await self._store.claim_alone(self._id, list(self._hosted))
             if claimed is not None:
                 self._alone_check_at = now + ALONE_PATIENCE / 2  # should its neighbours not end, they get time
-                self._in_flight.start_alone(claimed)
+                self._in_flight.start(claimed, alone=True)
 
     async def _promote_due(self) -> float:
         """Seconds until something is due; looks at most once a poll, or when the next one is due."""
@@ -264,8 +265,10 @@ class Worker:
 
     def _enter_anew(self) -> None:
         """Retired meanwhile: what runs is no longer ours to settle, new claims need a new id."""
-        log.warning("lease lost; entering anew")
         self._id = None
+        if self._in_flight.closing:
+            return
+        log.warning("lease lost; entering anew")
         self._loops.append(asyncio.create_task(surviving(self._enter), name="buslog-enter"))
 
     def _tell_hosts(self) -> None:
@@ -279,10 +282,11 @@ class Worker:
         if abandoned or self._id is None:
             return
         try:
-            unheard = [c for c in await self._store.held(self._id) if key_of(c) not in self._in_flight.keys]
-            release = [Settlement(c.message_id, c.subscription_id, c.fence, RELEASED) for c in unheard]
-            if release:
-                await self._store.settle(release, self.name, self._settings.version)
-            await self._store.leave(self._id)
-        except BuslogError as error:
-            log.warning("leaving: %s; the lease will run out", error)
+            async with asyncio.timeout(max(1.0, self._settings.grace)):
+                unheard = [c for c in await self._store.held(self._id) if key_of(c) not in self._in_flight.keys]
+                release = [Settlement(c.message_id, c.subscription_id, c.fence, RELEASED) for c in unheard]
+                if release:
+                    await self._store.settle(release, self.name, self._settings.version)
+                await self._store.leave(self._id)
+        except (BuslogError, TimeoutError) as error:
+            log.warning("leaving: %s; the lease will run out", error or "the database does not answer")

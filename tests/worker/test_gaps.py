@@ -22,7 +22,6 @@ def gap(reason: str) -> pytest.MarkDecorator:
     return pytest.mark.xfail(strict=True, reason=reason)
 
 
-@gap("the row of a new name is locked until its transaction ends, and an emit of that name waits for it")
 async def test_a_new_name_in_an_open_transaction_holds_nobody_up(dsn18: str) -> None:
     async with Bus(host=False, settings=Settings(dsn=dsn18)) as bus:
         with psycopg.connect(dsn18) as own:
@@ -35,7 +34,6 @@ async def test_a_new_name_in_an_open_transaction_holds_nobody_up(dsn18: str) -> 
                 await emission
 
 
-@gap("`stop` waits for a claim without a limit")
 async def test_a_stop_does_not_wait_for_a_claim_that_is_not_answered(dsn18: str) -> None:
     bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=2.0, grace=0.5))
 
@@ -55,7 +53,6 @@ async def test_a_stop_does_not_wait_for_a_claim_that_is_not_answered(dsn18: str)
             await asyncio.wait_for(stopping, 20)
 
 
-@gap("`stop` waits for a change of subscriptions, which is tried for ever")
 async def test_a_stop_does_not_wait_for_a_subscriber_that_cannot_be_registered(dsn18: str) -> None:
     bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=2.0, grace=0.5))
     await bus.start()
@@ -76,7 +73,6 @@ async def test_a_stop_does_not_wait_for_a_subscriber_that_cannot_be_registered(d
         await asyncio.wait_for(stopping, 20)
 
 
-@gap("`_enter_anew` is not among what `stop` ends: its beat keeps the lease of a bus that is gone")
 async def test_a_worker_that_enters_anew_while_it_stops_leaves_all_the_same(dsn18: str) -> None:
     bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=1.0, grace=5.0))
 
@@ -106,7 +102,6 @@ async def test_a_worker_that_enters_anew_while_it_stops_leaves_all_the_same(dsn1
     assert not is_beating
 
 
-@gap("an unforeseen error ends the outbox's task, and what waits behind is sent only with the next emit")
 async def test_what_waits_behind_a_commit_that_failed_oddly_is_sent(dsn18: str) -> None:
     async with Bus(host=False, settings=Settings(dsn=dsn18)) as bus:
         running: Any = bus._running
@@ -130,7 +125,6 @@ async def test_what_waits_behind_a_commit_that_failed_oddly_is_sent(dsn18: str) 
             await asyncio.gather(*emissions, return_exceptions=True)
 
 
-@gap("cancelling what waits to run alone never gives its place back")
 async def test_a_place_is_free_again_when_what_waits_to_run_alone_is_cancelled(dsn18: str) -> None:
     bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=5.0, concurrency=2))
     may_end = asyncio.Event()
@@ -161,7 +155,6 @@ async def test_a_place_is_free_again_when_what_waits_to_run_alone_is_cancelled(d
         assert in_flight.free_places == 2
 
 
-@gap("an attempt is a smallint, and an outage's probes are attempts: after 32,767 of them every claim fails")
 async def test_a_long_outage_does_not_use_up_the_numbers_of_attempts(dsn18: str) -> None:
     bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=5.0))
     ran: list[Any] = []

@@ -272,7 +272,7 @@ async def test_an_emit_that_is_not_stored_is_told_with_its_error(test_settings: 
         assert bus._running is not None
         good, bad = Said(name, "{}"), Said(name, '{"a": "\\u0000"}')  # Python refuses it earlier
         with pytest.raises(InvalidMessage):
-            await asyncio.gather(*(bus._running.outbox.put(said) for said in (good, bad)))
+            await asyncio.gather(*(bus._running.put(said) for said in (good, bad)))
         emits = await spans(f"emit {name}", f"emit {name}")
     sent = {dict(p.attributes).get("error.type"): p.value for p in points("messaging.client.sent.messages", name=name)}
     assert sent == {None: 1, "InvalidMessage": 1}

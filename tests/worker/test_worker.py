@@ -206,6 +206,8 @@ async def test_a_lease_is_kept_while_the_event_loop_is_blocked(test_settings: Se
     bus.on("departed", blocking)
     async with bus:
         await bus.emit("departed")
+        with db.connect(dsn) as connection:
+            await until(lambda: log_rows(connection, "finished_at", "departed")[0][0])
     with db.connect(dsn) as connection:
         assert log_rows(connection, "state, attempts", "departed") == [("succeeded", 1)]
 

@@ -104,17 +104,22 @@ BEGIN
     END LOOP;
 END $$;
 
--- Names never seen before.
+-- Names never seen before. One that another transaction is adding is left to it: an open transaction must not hold up
+-- whoever says the same. Should it roll back, the next emit adds the name.
 CREATE FUNCTION buslog.add_names(names text[]) RETURNS void LANGUAGE sql AS $$
+    WITH fresh AS MATERIALIZED (
+        SELECT DISTINCT u.name FROM unnest(names) AS u (name)
+        WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
+    ), ours AS MATERIALIZED (
+        SELECT f.name FROM fresh f WHERE pg_try_advisory_xact_lock(20113, hashtext(f.name))
+    )
     INSERT INTO buslog.names (name, kind, first_seen)
-    SELECT DISTINCT u.name,
+    SELECT o.name,
         CASE WHEN EXISTS (SELECT FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
-                          WHERE r.name = u.name AND s.kind = 'command')
+                          WHERE r.name = o.name AND s.kind = 'command')
              THEN 'command' ELSE 'event' END::buslog.kind,
         clock_timestamp()
-    FROM unnest(names) AS u (name)
-    WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
-    ORDER BY u.name                                  -- two emits with the same new names wait and do not deadlock
+    FROM ours o
     ON CONFLICT DO NOTHING
 $$;
 
