@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Generic
 
 from buslog import db
-from buslog.errors import BuslogError, StreamEnded
+from buslog.errors import BuslogError, DatabaseUnavailable, StreamEnded
 from buslog.event import Event, listed, name_of
 from buslog.execution import PayloadRejected, decode, parse_payload
 from buslog.loops import end_all, surviving, wait_for
@@ -37,7 +37,8 @@ class Stream(AsyncIterator[Record[PayloadT]], Generic[PayloadT]):
     What comes waits until it is read. It ends with its block as a context manager, by `close`, when nobody holds it any
     more (a loop that was left over `bus.events()`), and, once what waits has been read, when the bus stops or `clear`
     names one of its names. A payload that does not fit its declared event, or cannot be decoded, is left out and
-    logged. Reading raises `StreamEnded` when more than 100,000 records have come to wait.
+    logged. Reading raises `StreamEnded` when more than 100,000 records have come to wait, and `Misconfigured` or
+    `NotPermitted` where the log cannot be read.
     """
 
     def __init__(self, names: Sequence[str | Event[Any]], follower: Follower) -> None:
@@ -49,7 +50,7 @@ class Stream(AsyncIterator[Record[PayloadT]], Generic[PayloadT]):
         self._waiting: deque[tuple[Logged, Event[Any] | None]] = deque()
         self._arrived = asyncio.Event()
         self._is_open = self._has_ended = False
-        self._failure: StreamEnded | None = None
+        self._failure: BuslogError | None = None
 
     def open(self) -> None:
         """The log has been looked at: from here on it is followed."""
@@ -64,15 +65,14 @@ class Stream(AsyncIterator[Record[PayloadT]], Generic[PayloadT]):
         self._waiting.append((logged, found[0][1]))
         self._arrived.set()
         if len(self._waiting) > MOST_WAITING:
-            self._failure = StreamEnded(
+            self.end(StreamEnded(
                 field="stream", rule="is read as fast as messages come", was=f"{len(self._waiting)} waiting",
                 limit=f"{MOST_WAITING} waiting", mend="Read faster, follow fewer names, or subscribe with `on`.",
-            )  # fmt: skip
-            self.end()
+            ))  # fmt: skip
 
-    def end(self) -> None:
-        """Nothing comes any more; what waits can still be read."""
-        self._has_ended, self._is_open = True, False
+    def end(self, failure: BuslogError | None = None) -> None:
+        """Nothing comes any more; what waits can still be read, and then a failure is raised."""
+        self._has_ended, self._is_open, self._failure = True, False, self._failure or failure
         self._arrived.set()
         self._follower.forget(self)
 
@@ -137,8 +137,16 @@ class Follower:
         return stream
 
     async def open(self, stream: Stream[Any]) -> None:
-        """What becomes visible from now on is the stream's."""
-        await self._look()
+        """What becomes visible from now on is the stream's. Raises `DatabaseUnavailable`; what else is wrong, such as
+        a right that is missing, the stream raises.
+        """
+        try:
+            await self._look()
+        except DatabaseUnavailable:
+            raise
+        except BuslogError as error:
+            stream.end(error)
+            return
         stream.open()
         if self._reader is None:
             self._reader = asyncio.create_task(surviving(self._read), name="buslog-follow")

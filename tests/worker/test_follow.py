@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from buslog import Bus, Event, Record, Stream, StreamEnded, db, follow
-from buslog.errors import BusNotStarted, InvalidSubscription
+from buslog.errors import BusNotStarted, InvalidSubscription, Misconfigured
 
 from .conftest import until
 
@@ -255,6 +255,21 @@ async def test_a_stream_goes_on_where_it_was_when_its_connections_are_cut(
     )
     connection.execute("""SELECT buslog.emit('departed', '{"n": 2}')""")
     assert await read(stream, 1) == [2]
+
+
+async def test_what_the_database_refuses_is_raised_by_the_stream_and_the_bus_goes_on(
+    started: Bus, connection: db.Connection
+) -> None:
+    connection.execute("ALTER TABLE buslog.messages RENAME COLUMN xid TO gone")
+    for refused in (anext(started.events()), started.once("departed")):
+        async with asyncio.timeout(10):
+            with pytest.raises(Misconfigured):
+                await refused
+    await started.emit("departed")
+    connection.execute("ALTER TABLE buslog.messages RENAME COLUMN gone TO xid")
+    stream = started.events()
+    await started.emit("departed", {"n": 1})
+    assert await read(stream, 1) == [1]
 
 
 async def test_a_stream_is_asked_for_in_a_started_bus_s_loop_with_good_names(bus: Bus) -> None:
