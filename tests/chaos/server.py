@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import LiteralString
 
+import psycopg
 import pytest
 
 from buslog import db
@@ -31,8 +32,10 @@ class Patient(TestServer):
                 """SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
                    ORDER BY random() LIMIT 1"""
             ).fetchone()
-        assert row is not None, "nobody is connected"
-        os.kill(row[0], signal.SIGKILL)
+            assert row is not None, "nobody is connected"
+            os.kill(row[0], signal.SIGKILL)
+            with contextlib.suppress(psycopg.OperationalError):  # it notices in its own time, and drops us too
+                connection.execute("SELECT pg_sleep(10)")
 
     def terminate_backends(self, dsn: str, statement: str = "%") -> int:
         """pg_terminate_backend for all of a database's connections whose last statement is like this."""

@@ -186,7 +186,7 @@ def test_a_database_that_is_full_says_so_and_work_goes_on_when_there_is_room_aga
     with ExitStack() as taken:
         first = taken.enter_context(db.connect(fleet.dsn))
         refusal = fill_up(fleet, taken)
-        assert first.execute(TERMINATE, ["LISTEN buslog"]).rowcount == 1
+        assert first.execute(TERMINATE, ["LISTEN %"]).rowcount == 1
         fill_up(fleet, taken)
         refused = fleet.start(ready=False)
         assert refused.wait(30) == 2
@@ -246,7 +246,7 @@ def test_with_listen_dropped_again_and_again_the_poll_delivers(
     fleet.start(BUSLOG_POLL="1.0")
     slowest = 0.0
     for number in range(20 if LONG else 3):
-        wait_until(lambda: patient.terminate_backends(fleet.dsn, "LISTEN buslog") == 1)
+        wait_until(lambda: patient.terminate_backends(fleet.dsn, "LISTEN %") == 1)
         said_at = time.monotonic()
         client.say()
         wait_until(lambda: len(read_runs(fleet.runs_file)) == 2 * (number + 1))  # noqa: B023  (within its round)

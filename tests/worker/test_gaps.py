@@ -126,7 +126,7 @@ async def test_what_waits_behind_a_commit_that_failed_oddly_is_sent(dsn18: str) 
 
 
 async def test_a_place_is_free_again_when_what_waits_to_run_alone_is_cancelled(dsn18: str) -> None:
-    bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=5.0, concurrency=2))
+    bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=5.0, concurrency=2, grace=1.0))
     may_end = asyncio.Event()
 
     async def slow(message: Message) -> None:
@@ -139,6 +139,7 @@ async def test_a_place_is_free_again_when_what_waits_to_run_alone_is_cancelled(d
     async with bus:
         await bus.emit("slow")
         with db.connect(dsn18) as other:
+            await until(lambda: states(other) == {"slow": "running"})
             with other.transaction():
                 row = other.execute("SELECT buslog.emit('killer', '{}')").fetchone()
                 other.execute("UPDATE buslog.deliveries SET alone = true WHERE state = 'pending'")
