@@ -52,11 +52,13 @@ class InFlight:
         self._threads = ThreadPoolExecutor(MANY_THREADS, thread_name_prefix="buslog-subscriber")
         self._in_flight: dict[Key, asyncio.Task[None]] = {}  # until settled
         self._cancelled: set[Key] = set()  # told to stop, because a person cancelled them
+        self._committed: set[Key] = set()  # in the subscriber's own transaction: settled, and still running
         self._waiters: dict[Key, asyncio.Future[Outcome]] = {}
         self._places_taken = 0
         self.starved = False  # the last look for work found no free place
         self.closing = False  # nothing more is to start
         self.alone = False  # what runs is to have no neighbours
+        self.alone_after = 0.0  # monotonic: neighbours that did not end get time before the next attempt
 
     # ── places ──────────────────────────────────────────────────────────────────
 
@@ -103,6 +105,7 @@ class InFlight:
         give_up_at = time.monotonic() + ALONE_PATIENCE
         while neighbours := [task for task in self._in_flight.values() if task is not this and not task.done()]:
             if self.closing or time.monotonic() >= give_up_at:
+                self.alone_after = time.monotonic() + ALONE_PATIENCE
                 return False
             await asyncio.wait(neighbours, timeout=1.0)
         return True
@@ -110,27 +113,22 @@ class InFlight:
     # ── run ─────────────────────────────────────────────────────────────────────
 
     async def _run(self, claimed: Claimed, *, alone: bool) -> None:
-        committed = False
-
-        def settled() -> None:
-            nonlocal committed
-            committed = True
-
+        key = key_of(claimed)
         subscription = self._hosted.get(claimed.subscription_id)
         try:
             if subscription is None or (alone and not await self._neighbours_end(claimed)):
                 outcome = RELEASED
             else:
-                begin = lambda: self._transactions.make(claimed, settled)  # noqa: E731
+                begin = lambda: self._transactions.make(claimed, lambda: self._committed.add(key))  # noqa: E731
                 outcome = await execute(claimed, subscription, self._threads, begin)
         except asyncio.CancelledError:
-            if key_of(claimed) in self._cancelled:
+            if key in self._cancelled:
                 self._forget_cancelled(claimed)
                 return
             if subscription is not None and subscription.runs_in_thread:
                 self._abandon(claimed)
                 raise
-            outcome = RELEASED
+            outcome = SUCCEEDED if key in self._committed else RELEASED
         except Exception as error:  # nothing may end without an outcome
             log.exception("an attempt could not be judged")
             assert subscription is not None
@@ -140,7 +138,7 @@ class InFlight:
             if alone:
                 self.alone = False
                 self._wake()
-        if committed:
+        if key in self._committed:
             await self._keep(claimed, outcome)
         else:
             self.settling.add(_settlement(claimed, outcome))
@@ -159,6 +157,7 @@ class InFlight:
                             claimed.message_id, claimed.subscription_id, error,
                             extra=self.fields(claimed))  # fmt: skip
         settlement = _settlement(claimed, SUCCEEDED)
+        self._committed.discard(key_of(claimed))
         self._heard([settlement], {(claimed.message_id, claimed.subscription_id)})
 
     def _abandon(self, claimed: Claimed) -> None:
@@ -207,7 +206,7 @@ class InFlight:
 
     async def stop_cancelled(self) -> None:
         """Stop the coroutines whose delivery is no longer ours. A plain function runs on; its outcome is refused."""
-        for key in await self._store.taken_away(list(self._in_flight)):
+        for key in await self._store.taken_away(list(self._in_flight.keys() - self._committed)):
             task, subscription = self._in_flight.get(key), self._hosted.get(key[1])
             if task is None or task.done() or subscription is None or subscription.runs_in_thread:
                 continue

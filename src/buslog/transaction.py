@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from buslog import db
-from buslog.errors import StaleDelivery
+from buslog.errors import OutcomeUnknown, StaleDelivery
 from buslog.execution import SUCCEEDED, Claimed
 from buslog.store import Settlement, settle_values
 
@@ -84,7 +85,7 @@ class Transaction:
             if error is not None:
                 await connection.rollback()
                 return
-            with db.translated(committing=True):
+            with _committing():
                 cursor = await connection.execute(db.query("settle"), self._values)
                 if await cursor.fetchone() is None:
                     await connection.rollback()
@@ -107,7 +108,7 @@ class Transaction:
             if error is not None:
                 connection.rollback()
                 return
-            with db.translated(committing=True):
+            with _committing():
                 if connection.execute(db.query("settle"), self._values).fetchone() is None:
                     connection.rollback()
                     raise _stale()
@@ -115,6 +116,16 @@ class Transaction:
             self._settled()
         finally:
             self._transactions.give_back_sync(connection)
+
+
+@contextmanager
+def _committing() -> Iterator[None]:
+    try:
+        with db.translated(committing=True):
+            yield
+    except OutcomeUnknown as error:
+        mend = "Let the error pass: what did commit is settled and will not run again; what did not is retried."
+        raise error.recast(OutcomeUnknown, field="transaction", mend=mend) from None
 
 
 def _stale() -> StaleDelivery:

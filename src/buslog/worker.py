@@ -16,7 +16,7 @@ from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
 from buslog.floors import Floors
-from buslog.inflight import ALONE_PATIENCE, InFlight, key_of
+from buslog.inflight import InFlight, key_of
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import BACKOFF, Gate, end_all, surviving, wait_for
 from buslog.notifier import Notifier
@@ -202,7 +202,11 @@ class Worker:
     async def _look_for_one_alone(self) -> None:
         """Once a poll: take a delivery that is to run with no neighbours; nothing more is claimed until it has run."""
         now = time.monotonic()
-        if self._in_flight.alone or self._in_flight.closing or now < self._alone_check_at:
+        if (
+            self._in_flight.alone
+            or self._in_flight.closing
+            or now < max(self._alone_check_at, self._in_flight.alone_after)
+        ):
             return
         self._alone_check_at = now + self._settings.poll
         async with self._gate.shared():
@@ -210,7 +214,6 @@ class Worker:
                 return
             claimed = await self._store.claim_alone(self._id, list(self._hosted))
             if claimed is not None:
-                self._alone_check_at = now + ALONE_PATIENCE / 2  # should its neighbours not end, they get time
                 self._in_flight.start(claimed, alone=True)
 
     async def _promote_due(self) -> float:

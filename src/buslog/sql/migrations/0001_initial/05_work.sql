@@ -498,15 +498,20 @@ BEGIN
 END $$;
 
 -- Workers whose lease expired are retired: a late beat of theirs finds no row to renew, and they must register anew.
-CREATE FUNCTION buslog.retire_workers() RETURNS integer LANGUAGE sql AS $$
-    WITH retired AS (
-        UPDATE buslog.workers SET retired_at = clock_timestamp()
-        WHERE retired_at IS NULL AND lease_until < clock_timestamp()
-          -- After a restart of the server every lease has lapsed: the workers get the time of one to beat again.
-          AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => lease)
-        RETURNING 1)
-    SELECT count(*)::integer FROM retired
-$$;
+CREATE FUNCTION buslog.retire_workers() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    retired integer;
+BEGIN
+    -- Where the clock has stepped back, no lease reaches further than one that is renewed now: who is there beats again.
+    UPDATE buslog.workers SET lease_until = clock_timestamp() + make_interval(secs => lease)
+    WHERE retired_at IS NULL AND lease_until > clock_timestamp() + make_interval(secs => lease + 1);
+    UPDATE buslog.workers SET retired_at = clock_timestamp()
+    WHERE retired_at IS NULL AND lease_until < clock_timestamp()
+      -- After a restart of the server every lease has lapsed: the workers get the time of one to beat again.
+      AND pg_postmaster_start_time() NOT BETWEEN clock_timestamp() - make_interval(secs => lease) AND clock_timestamp();
+    GET DIAGNOSTICS retired = ROW_COUNT;
+    RETURN retired;
+END $$;
 
 -- Deliveries running under no live worker. By absence, not by a join with the retired: a worker whose row is
 -- gone must be found too.
