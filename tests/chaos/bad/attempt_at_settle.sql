@@ -16,13 +16,13 @@ END $$;
 
 SELECT pg_temp.change(claim,
     ARRAY['attempt = d.attempt + 1, ', 'd.generation, d.attempt,', '(d.attempt - d.uncharged)::smallint AS charged'],
-    ARRAY['', 'd.generation, (d.attempt + 1)::smallint AS attempt,', '(d.attempt - d.uncharged + 1)::smallint AS charged'])
+    ARRAY['', 'd.generation, d.attempt + 1 AS attempt,', '(d.attempt - d.uncharged + 1)::smallint AS charged'])
 FROM unnest(ARRAY['buslog.claim', 'buslog.claim_alone']::regproc[]) AS claim;
 
 SELECT pg_temp.change('buslog.settle',
     ARRAY['d.generation, d.attempt, d.repeats, d.chain',
           'CASE WHEN o.state = ''pending'' AND o.error_type IS NULL THEN d.attempt - 1 ELSE d.attempt END',
           'WHERE t.error_type IS NOT NULL'],
-    ARRAY['d.generation, (d.attempt + 1)::smallint AS attempt, d.repeats, d.chain',
+    ARRAY['d.generation, d.attempt + 1 AS attempt, d.repeats, d.chain',
           'CASE WHEN o.state = ''pending'' AND o.error_type IS NULL OR lost THEN d.attempt ELSE d.attempt + 1 END',
           'WHERE t.error_type IS NOT NULL AND t.error_type <> ''WorkerLost''']);
