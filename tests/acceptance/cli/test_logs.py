@@ -146,23 +146,33 @@ def test_a_worker_in_another_process_goes_on_with_the_trace(cli: Cli, connection
 
 UNTRACED = """
 import asyncio, sys
-from buslog import Bus
+from buslog import Bus, telemetry
 
 async def main() -> None:
     bus = Bus()
-    bus.on("ordered", lambda message: None, id="mail")
     async with bus:
-        await bus.emit("ordered")
+        await bus.emit("before")
+        print(sorted(name for name in sys.modules if name.startswith("opentelemetry.sdk")))
+        print(telemetry._listening.to_spans, telemetry._listening.to_metrics)
+
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+
+        trace.set_tracer_provider(TracerProvider())
+        await bus.emit("unnoticed")
+        await bus.emit("after")
 
 asyncio.run(main())
-print(sorted(name for name in sys.modules if name.startswith("opentelemetry.sdk")))
 """
 
 
-def test_without_an_sdk_nothing_is_traced_and_none_is_loaded(cli: Cli, connection: db.Connection) -> None:
+def test_without_an_sdk_nothing_is_traced_and_none_is_loaded_and_one_that_comes_late_is_noticed(
+    cli: Cli, connection: db.Connection
+) -> None:
     (cli.folder / "untraced.py").write_text(UNTRACED)
-    assert run(cli, "untraced.py", environment(cli.dsn)) == "[]\n"
-    assert connection.execute("SELECT name, traceparent FROM buslog.messages").fetchall() == [("ordered", None)]
+    assert run(cli, "untraced.py", environment(cli.dsn)) == "[]\nFalse False\n"
+    found = connection.execute("SELECT name FROM buslog.messages WHERE traceparent IS NOT NULL").fetchall()
+    assert found == [("after",)]
 
 
 def run(cli: Cli, program: str, env: dict[str, str]) -> str:
