@@ -137,8 +137,8 @@ class Letter:
 
     def stored(self, stored: Sequence[Stored]) -> None:
         """Its messages are committed."""
-        for span, one in zip(self._spans, stored, strict=False):
-            span.stored(one.message_id, one.correlation_id)
+        for span, said, one in zip(self._spans, self.said, stored, strict=False):
+            span.stored(one.message_id, said.correlation_id or one.message_id)
 
     def resolve(self, emitted: Sequence[Emitted]) -> None:
         """Its messages are committed, and their sync subscribers have resolved."""

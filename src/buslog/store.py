@@ -40,7 +40,8 @@ class Said(NamedTuple):
 class Stored(NamedTuple):
     """What became of a message that was said: its deliveries born leased to us, and the sync ones that are not.
 
-    Of a duplicate only `message_id` is told: the first one's.
+    `kind` to `correlation_id` are told only with what was born leased; of a duplicate only `message_id`, which is the
+    first one's.
     """
 
     message_id: UUID

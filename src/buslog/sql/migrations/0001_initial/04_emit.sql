@@ -24,8 +24,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             'lax $.** ? (@.type() == "number" && (@ >= 1e4000 || @ <= -1e4000))'))
 $$;
 
--- Raises the reason why a message is not fit.
-CREATE FUNCTION buslog.refuse_message(name text, payload jsonb, key text) RETURNS void
+-- Raises the reason why a message is not fit; stands in the place of its id.
+CREATE FUNCTION buslog.refuse_message(name text, payload jsonb, key text) RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
     size integer;
@@ -109,7 +109,7 @@ END $$;
 CREATE FUNCTION buslog.add_names(names text[]) RETURNS void LANGUAGE sql AS $$
     WITH fresh AS MATERIALIZED (
         SELECT DISTINCT u.name FROM unnest(names) AS u (name)
-        WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
+        WHERE length(u.name) <= 200 AND NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
     ), ours AS MATERIALIZED (
         SELECT f.name FROM fresh f WHERE pg_try_advisory_xact_lock(20113, hashtext(f.name))
     )
@@ -157,7 +157,8 @@ $$;
 --   messages, from the first on, it can start the async and serial deliveries at once: those are born running, leased to
 --   it. Its sync deliveries always are, because the publisher waits for them.
 -- One row a message, `place` being its place among those given: which deliveries were born leased (parallel arrays with
--- their fences, in the order in which they are to start), and which sync ones some other worker has to run.
+-- their fences, whose order is that in which they are to start), with what the worker needs to run them, else null; and
+-- which sync ones some other worker has to run.
 CREATE FUNCTION buslog.emit_many(
     names text[], payloads jsonb[], keys text[], correlation_ids uuid[], causation_ids uuid[], traceparents text[],
     delays double precision[], due_ats timestamptz[], dedupe_keys text[], dedupe_windows double precision[],
@@ -172,7 +173,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
     state record;
-    bad record;
     taken record;
     base timestamptz := clock_timestamp();
 BEGIN
@@ -188,12 +188,6 @@ BEGIN
     IF state.until_time < clock_timestamp() + interval '7 days' THEN
         PERFORM buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');
     END IF;
-    SELECT u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, state.key_path)) AS key INTO bad
-        FROM unnest(names, payloads, keys) AS u (name, payload, key)
-        WHERE NOT buslog.is_fit(u.name, u.payload, coalesce(u.key, buslog.key_of(u.payload, state.key_path))) LIMIT 1;
-    IF FOUND THEN
-        PERFORM buslog.refuse_message(bad.name, bad.payload, bad.key);
-    END IF;
     IF state.has_new_names THEN
         PERFORM buslog.add_names(names);
     END IF;
@@ -204,7 +198,10 @@ BEGIN
 
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*, coalesce(taken.ids[t.place], buslog.new_id(t.emitted_at)) AS id,
+        SELECT t.*,
+               CASE WHEN NOT buslog.is_fit(t.name, t.payload, t.key) THEN buslog.refuse_message(t.name, t.payload, t.key)
+                    WHEN taken.ids = '{}' THEN buslog.new_id(t.emitted_at)
+                    ELSE coalesce(taken.ids[t.place], buslog.new_id(t.emitted_at)) END AS id,
                greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
         FROM (
             SELECT u.place::integer, u.name, u.payload, u.correlation_id, u.causation_id, u.traceparent,
@@ -268,8 +265,9 @@ BEGIN
                a.traceparent, a.payload
         FROM answer a
     )
-    SELECT a.place, a.id, a.kind, a.key, a.emitted_at, a.correlation, a.routed, a.leased, a.fences, a.awaited, false
-    FROM answer a;
+    SELECT a.place, a.id, l.kind, l.key, l.emitted_at, l.correlation, a.routed, a.leased, a.fences, a.awaited, false
+    FROM answer a
+    LEFT JOIN LATERAL (SELECT a.kind, a.key, a.emitted_at, a.correlation WHERE a.leased IS NOT NULL) AS l ON true;
 
     IF taken.duplicates <> '{}' THEN
         RETURN QUERY SELECT d, taken.ids[d], NULL::buslog.kind, NULL::text, NULL::timestamptz, NULL::uuid, 0::smallint,
