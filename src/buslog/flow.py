@@ -9,7 +9,10 @@ from buslog.errors import InvalidSubscription
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` attempts start in `per` seconds, over all workers together. Unused starts keep for one `per`."""
+    """`count` attempts may start in `per` seconds, over all workers together, spread evenly.
+
+    Unused starts keep for one `per`: in any t seconds at most `count + count × t ÷ per` start.
+    """
 
     count: int
     per: float = 1.0

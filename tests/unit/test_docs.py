@@ -8,6 +8,7 @@ import pytest
 import buslog
 from buslog.config import Settings
 from buslog.message import State
+from buslog.subscription import Options
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -16,6 +17,11 @@ DOCS = ROOT / "docs"
 @pytest.mark.parametrize("setting", sorted(Settings.model_fields))
 def test_every_setting_is_documented(setting: str) -> None:
     assert f"`BUSLOG_{setting.upper()}`" in (DOCS / "operating.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", sorted(Options.__annotations__))
+def test_every_option_of_a_subscription_is_documented(option: str) -> None:
+    assert f"| `{option}` " in (DOCS / "operating.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("state", sorted(State))
