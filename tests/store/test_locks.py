@@ -9,6 +9,7 @@ import pytest
 from buslog import db
 from buslog.message import State
 from buslog.operations import Operations
+from buslog.store import Said
 
 from .conftest import Scene, states_of
 
@@ -45,3 +46,13 @@ async def test_a_registration_and_an_emit_of_the_same_new_names_wait_and_do_not_
         connection.execute("SET LOCAL lock_timeout = '2s'")
         connection.execute("SELECT buslog.emit('departed', '{}')")
     await registration
+
+
+async def test_an_operation_on_many_thousands_of_deliveries_does_not_run_out_of_locks(
+    scene: Scene, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    stored = [s for _ in range(40) for s in await scene.store.emit_many([Said("departed", "{}")] * 500)]
+    every = [one.message_id for one in stored], [scene.numbers["mail"]] * len(stored)
+    for verb in ("cancel", "replay"):
+        assert len(connection.execute(db.query(verb), every).fetchall()) == 20_000

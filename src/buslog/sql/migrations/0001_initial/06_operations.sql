@@ -68,7 +68,7 @@ RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE sql AS $$
     RETURNING d.message_id, d.subscription_id
 $$;
 
--- Ends deliveries as cancelled: open ones leave the hot table (an attempt under way is not stopped, its outcome is
+-- Ends deliveries as cancelled: open ones leave the hot table (the outcome of an attempt under way is
 -- refused), failed ones leave Failures and their failed generation stays as history.
 CREATE FUNCTION buslog.cancel(messages uuid[], subscriptions integer[])
 RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
