@@ -299,8 +299,9 @@ class Crowd:
         await store.open()
         while messages > 0:
             said = [Said("departed", "{}", key=f"k{self.chance.randrange(keys)}") for _ in range(min(messages, 8))]
-            for stored in await store.emit_many(said[: self.chance.randint(1, 8)]):
-                self.emitted.setdefault((who, stored.key or ""), []).append(stored.message_id)
+            batch = said[: self.chance.randint(1, 8)]
+            for one, stored in zip(batch, await store.emit_many(batch), strict=True):
+                self.emitted.setdefault((who, one.key or ""), []).append(stored.message_id)
                 messages -= 1
         await store.close()
         self.emitting -= 1
