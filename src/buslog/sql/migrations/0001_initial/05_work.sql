@@ -96,26 +96,30 @@ $$;
 
 -- The first delivery in the queue of each key becomes pending, unless one of its key is open, or an earlier one has
 -- failed. Arrays run in parallel.
+-- OFFSET 0 keeps each look a look by its index, one after the other: a join would walk the whole table, where it was
+-- analysed while it was empty.
 CREATE FUNCTION buslog.promote_keys(subscriptions integer[], keys text[]) RETURNS void LANGUAGE sql
 SET plan_cache_mode = force_generic_plan
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
     UPDATE buslog.deliveries d SET state = 'pending', ready_seq = nextval('buslog.ready_seq')
-    FROM (SELECT DISTINCT k.subscription_id, k.order_key FROM unnest(subscriptions, keys) AS k (subscription_id, order_key)) AS k
-    JOIN buslog.subscriptions s ON s.id = k.subscription_id
-    CROSS JOIN LATERAL (
-        SELECT q.message_id FROM buslog.deliveries q
-        WHERE q.subscription_id = k.subscription_id AND q.order_key = k.order_key AND q.state = 'blocked' AND q.sequenced
-        ORDER BY q.message_id LIMIT 1
-    ) AS head
-    WHERE d.message_id = head.message_id AND d.subscription_id = k.subscription_id AND d.state = 'blocked'
-      AND NOT EXISTS (SELECT FROM buslog.deliveries o
-                      WHERE o.subscription_id = k.subscription_id AND o.order_key = k.order_key
-                        AND o.state IN ('pending', 'running', 'retrying'))
-      AND (s.skips_failed OR NOT EXISTS (
-          SELECT FROM buslog.ended_deliveries e
-          WHERE e.subscription_id = k.subscription_id AND e.order_key = k.order_key AND e.state = 'failed' AND e.latest
-            AND e.message_id < head.message_id))
+    WHERE d.state = 'blocked' AND d.ctid = ANY (ARRAY(
+        SELECT head.place
+        FROM (SELECT DISTINCT k.subscription_id, k.order_key
+              FROM unnest(subscriptions, keys) AS k (subscription_id, order_key)) AS k
+        JOIN buslog.subscriptions s ON s.id = k.subscription_id
+        CROSS JOIN LATERAL (
+            SELECT q.ctid AS place, q.message_id FROM buslog.deliveries q
+            WHERE q.subscription_id = k.subscription_id AND q.order_key = k.order_key AND q.state = 'blocked' AND q.sequenced
+            ORDER BY q.message_id LIMIT 1
+        ) AS head
+        WHERE NOT EXISTS (SELECT FROM buslog.deliveries o
+                          WHERE o.subscription_id = k.subscription_id AND o.order_key = k.order_key
+                            AND o.state IN ('pending', 'running', 'retrying') OFFSET 0)
+          AND (s.skips_failed OR NOT EXISTS (
+              SELECT FROM buslog.ended_deliveries e
+              WHERE e.subscription_id = k.subscription_id AND e.order_key = k.order_key AND e.state = 'failed' AND e.latest
+                AND e.message_id < head.message_id OFFSET 0))))
 $$;
 
 -- Gives places to what has arrived for one subscription. Another worker that is at it does it for us.
@@ -347,17 +351,24 @@ $$;
 
 -- The first blocked delivery of each chain becomes pending, unless one of it is open, or one before it has failed and
 -- does not let itself be skipped.
-CREATE FUNCTION buslog.promote_chains(messages uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION buslog.promote_chains(messages uuid[]) RETURNS void LANGUAGE sql
+SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
     UPDATE buslog.deliveries d SET state = 'pending', ready_seq = nextval('buslog.ready_seq')
-    FROM (SELECT b.message_id, min(b.chain) AS chain FROM buslog.deliveries b
-          WHERE b.message_id = ANY (messages) AND b.state = 'blocked' AND b.chain IS NOT NULL
-          GROUP BY b.message_id) AS head
-    WHERE d.message_id = head.message_id AND d.chain = head.chain AND d.state = 'blocked'
-      AND NOT EXISTS (SELECT FROM buslog.deliveries o
-                      WHERE o.message_id = d.message_id AND o.chain IS NOT NULL AND o.state <> 'blocked')
-      AND NOT EXISTS (SELECT FROM buslog.ended_deliveries e JOIN buslog.subscriptions s ON s.id = e.subscription_id
-                      WHERE e.message_id = d.message_id AND e.chain < d.chain AND e.latest AND e.state = 'failed'
-                        AND NOT s.skips_failed)
+    WHERE d.state = 'blocked' AND d.ctid = ANY (ARRAY(
+        SELECT head.place
+        FROM (SELECT DISTINCT unnest(messages) AS id) AS m
+        CROSS JOIN LATERAL (
+            SELECT b.ctid AS place, b.chain FROM buslog.deliveries b
+            WHERE b.message_id = m.id AND b.state = 'blocked' AND b.chain IS NOT NULL
+            ORDER BY b.chain LIMIT 1
+        ) AS head
+        WHERE NOT EXISTS (SELECT FROM buslog.deliveries o
+                          WHERE o.message_id = m.id AND o.chain IS NOT NULL AND o.state <> 'blocked' OFFSET 0)
+          AND NOT EXISTS (SELECT FROM buslog.ended_deliveries e JOIN buslog.subscriptions s ON s.id = e.subscription_id
+                          WHERE e.message_id = m.id AND e.chain < head.chain AND e.latest AND e.state = 'failed'
+                            AND NOT s.skips_failed OFFSET 0)))
 $$;
 
 -- ── settle ────────────────────────────────────────────────────────────────────
@@ -425,12 +436,16 @@ DECLARE
     guarded record;
     circuits integer[] := '{}';
 BEGIN
-    SELECT array_agg(DISTINCT d.message_id) FILTER (WHERE d.chain IS NOT NULL) AS chains,
-           array_agg(d.subscription_id) FILTER (WHERE d.order_key IS NOT NULL) AS subscriptions,
+    SELECT array_agg(DISTINCT o.message_id) FILTER (WHERE d.chain IS NOT NULL) AS chains,
+           array_agg(o.subscription_id) FILTER (WHERE d.order_key IS NOT NULL) AS subscriptions,
            array_agg(d.order_key) FILTER (WHERE d.order_key IS NOT NULL) AS keys
         INTO guarded
         FROM unnest(messages, subscriptions) AS o (message_id, subscription_id)
-        JOIN buslog.deliveries d USING (message_id, subscription_id)
+        CROSS JOIN LATERAL (
+            SELECT x.chain, x.order_key FROM buslog.deliveries x
+            WHERE x.message_id = o.message_id AND x.subscription_id = o.subscription_id
+            OFFSET 0                                 -- by its key, also where the table was analysed while it was empty
+        ) AS d
         WHERE d.chain IS NOT NULL OR d.order_key IS NOT NULL;
     IF guarded.chains IS NOT NULL THEN
         PERFORM buslog.lock_chains(guarded.chains);
@@ -448,14 +463,15 @@ BEGIN
     WITH outcome AS MATERIALIZED (
         SELECT o.message_id, o.subscription_id, o.ready_seq, o.delay, o.result, o.error_type, o.error, o.frame, o.traceback,
                CASE WHEN o.outage AND o.subscription_id = ANY (circuits) THEN 'pending' ELSE o.state END AS state,
-               clock_timestamp() AS finished_at
+               clock_timestamp() AS finished_at,
+               (SELECT x.ctid FROM buslog.deliveries x
+                WHERE x.message_id = o.message_id AND x.subscription_id = o.subscription_id) AS place
         FROM unnest(messages, subscriptions, fences, states::buslog.state[], delays, results,
                     error_types, errors, frames, tracebacks, outages)
              AS o (message_id, subscription_id, ready_seq, state, delay, result, error_type, error, frame, traceback, outage)
     ), gone AS (
         DELETE FROM buslog.deliveries d USING outcome o
-        WHERE d.message_id = o.message_id AND d.subscription_id = o.subscription_id
-          AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('succeeded', 'failed', 'cancelled')
+        WHERE d.ctid = o.place AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('succeeded', 'failed', 'cancelled')
         RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.order_key, d.started_at,
                   o.state, o.finished_at, o.result, o.error_type, o.error, o.frame, o.traceback
     ), back AS (
@@ -467,8 +483,7 @@ BEGIN
             uncharged = CASE WHEN o.state = 'pending' AND o.error_type IS NOT NULL THEN d.uncharged + 1 ELSE d.uncharged END,
             alone = d.alone OR (lost AND buslog.is_to_run_alone(d))
         FROM outcome o
-        WHERE d.message_id = o.message_id AND d.subscription_id = o.subscription_id
-          AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('retrying', 'pending')
+        WHERE d.ctid = o.place AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('retrying', 'pending')
         RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.started_at,
                   o.finished_at, o.error_type, o.error, o.frame, o.traceback
     ), ended AS (
