@@ -22,6 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from buslog import telemetry
 from buslog.errors import BuslogError
+from buslog.loops import alarms
 from buslog.message import Kind, Message, PayloadT, State, Transaction
 from buslog.payload import MAX_RESULT_BYTES
 from buslog.retry import LONGEST_DELAY
@@ -205,9 +206,8 @@ async def _call(subscription: Subscription, message: Message[Any], threads: Exec
 
 
 async def _within(seconds: float | None, awaited: Awaitable[Any]) -> Any:
-    """Raises `TimedOut`, which is not mistaken for a time-out of the subscriber's own.
-
-    What `asyncio.timeout` does, without its bookkeeping: this is on the path of every delivery.
+    """Raises `TimedOut`, which is not mistaken for a time-out of the subscriber's own. What `asyncio.timeout` does, for
+    less: this is on the path of every delivery.
     """
     if seconds is None:
         return await awaited
@@ -221,15 +221,17 @@ async def _within(seconds: float | None, awaited: Awaitable[Any]) -> Any:
         task.cancel()
 
     cancelling = task.cancelling()
-    alarm = asyncio.get_running_loop().call_later(seconds, expire)
+    alarm = alarms().set(seconds, expire)
     try:
         return await awaited
     except asyncio.CancelledError:
-        if expired and task.uncancel() <= cancelling:
+        if expired and task.cancelling() == cancelling + 1:
             raise TimedOut(f"took longer than {seconds:g} s") from None
         raise
     finally:
-        alarm.cancel()
+        alarms().clear(alarm)
+        if expired:
+            task.uncancel()
 
 
 def _result(returned: Any) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from buslog.loops import Gate, end_all, surviving
+from buslog.loops import LOOK_EVERY, Alarms, Gate, alarms, end_all, surviving
 
 
 async def test_an_end_is_heard_by_who_swallows_the_first_cancellation() -> None:
@@ -74,3 +74,29 @@ async def test_many_pass_the_gate_together_and_one_passes_it_alone() -> None:
     await asyncio.gather(*(together() if n % 4 else one() for n in range(1, 17)))
     assert most > 1
     assert set(alone) == {0}
+
+
+async def test_an_alarm_rings_once_in_its_time_and_one_that_is_cleared_does_not() -> None:
+    rung: list[str] = []
+    ours = Alarms()
+    ours.set(0.0, lambda: rung.append("now"))
+    ours.set(4 * LOOK_EVERY, lambda: rung.append("later"))
+    never = ours.set(0.0, lambda: rung.append("never"))
+    ours.clear(never)
+    ours.clear(never)
+    await asyncio.sleep(2 * LOOK_EVERY)
+    assert rung == ["now"]
+    await asyncio.sleep(6 * LOOK_EVERY)
+    assert rung == ["now", "later"]
+    ours.set(0.0, lambda: rung.append("anew"))
+    await asyncio.sleep(3 * LOOK_EVERY)
+    assert rung == ["now", "later", "anew"]
+
+
+async def test_an_event_loop_has_its_own_alarms() -> None:
+    assert alarms() is alarms()
+    assert alarms() is not await asyncio.to_thread(lambda: asyncio.run(_alarms_of_another()))
+
+
+async def _alarms_of_another() -> Alarms:
+    return alarms()
