@@ -16,7 +16,7 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 7  # the four that are kept, rescue, and two for the others
+POOL_SIZE = 8  # the four that are kept, rescue, the fold, and two for the others
 KEEPS_CONNECTION = {"emit_many", "notify", "claim", "settle"}
 
 T = TypeVar("T")
@@ -274,6 +274,11 @@ class Store:
         """Make the partitions of the next three months; forget dedupe keys whose window has ended."""
         await self._rows("ensure_partitions", ())
         await self._do("forget_dedupe", ())
+
+    async def fold(self, places: int) -> bool:
+        """Add what has become visible to the series, about `places` rows of each kind; true when there is more."""
+        (row,) = await self._rows("fold", (places,))
+        return bool(row[0])
 
     async def notify(self) -> None:
         """Wake sleeping workers."""

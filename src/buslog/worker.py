@@ -16,6 +16,7 @@ from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
 from buslog.floors import Floors
+from buslog.folding import Folding
 from buslog.inflight import InFlight, key_of
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import BACKOFF, Gate, end_all, surviving, wait_for
@@ -64,7 +65,7 @@ class Worker:
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
         loops = {"claim": self._claim_loop, "settle": self._in_flight.settling.run, "listen": self._listen_loop,
-                 "rescue": rescue.run}  # fmt: skip
+                 "rescue": rescue.run, "fold": Folding(self._store).run}  # fmt: skip
         self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:

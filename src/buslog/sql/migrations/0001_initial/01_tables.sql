@@ -161,6 +161,8 @@ CREATE TABLE buslog.ended_deliveries (
     chain           smallint,
     state           buslog.state NOT NULL,
     latest          boolean NOT NULL DEFAULT true,
+    xid             xid8 NOT NULL DEFAULT pg_current_xact_id(), -- as of messages; 08_series.sql counts by it
+    superseded      xid8,                            -- the transaction that cleared `latest`
     started_at      timestamptz,                     -- of the last attempt; null when it never ran
     finished_at     timestamptz NOT NULL,
     worker          text,
@@ -174,6 +176,8 @@ CREATE TABLE buslog.ended_deliveries (
 CREATE INDEX ended_failed ON buslog.ended_deliveries (message_id, subscription_id) WHERE state = 'failed' AND latest;
 CREATE INDEX ended_failed_keys ON buslog.ended_deliveries (subscription_id, order_key)
     WHERE state = 'failed' AND latest AND order_key IS NOT NULL;
+CREATE INDEX ended_xid ON buslog.ended_deliveries (xid);
+CREATE INDEX ended_superseded ON buslog.ended_deliveries (superseded) WHERE superseded IS NOT NULL;
 
 -- Every attempt that raised or was lost. Never overwritten.
 CREATE TABLE buslog.attempts (
@@ -189,8 +193,10 @@ CREATE TABLE buslog.attempts (
     error           text NOT NULL,
     frame           text,                            -- innermost frame outside libraries: file:line in function
     traceback       text,
+    xid             xid8 NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (message_id, subscription_id, generation, attempt)
 ) PARTITION BY RANGE (message_id);
+CREATE INDEX attempts_xid ON buslog.attempts (xid);
 
 -- Who did what, when, why. Append-only.
 CREATE TABLE buslog.operations (

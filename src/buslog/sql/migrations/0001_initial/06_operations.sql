@@ -16,7 +16,7 @@ BEGIN
         SELECT DISTINCT w.message_id, w.subscription_id
         FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
     ), superseded AS (
-        UPDATE buslog.ended_deliveries e SET latest = false
+        UPDATE buslog.ended_deliveries e SET latest = false, superseded = pg_current_xact_id()
         FROM wanted w
         WHERE e.message_id = w.message_id AND e.subscription_id = w.subscription_id AND e.latest
         RETURNING e.message_id, e.subscription_id, e.generation, e.repeats, e.chain, e.order_key, e.state,
@@ -106,7 +106,7 @@ BEGIN
         RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.order_key,
                   d.started_at, NULL::text, NULL::text
     ), failed AS (
-        UPDATE buslog.ended_deliveries e SET latest = false
+        UPDATE buslog.ended_deliveries e SET latest = false, superseded = pg_current_xact_id()
         FROM wanted w
         WHERE e.message_id = w.message_id AND e.subscription_id = w.subscription_id
           AND e.latest AND e.state = 'failed'
