@@ -8,11 +8,8 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    ColumnElement,
     Connection,
-    DateTime,
     Integer,
-    Interval,
     Select,
     Text,
     func,
@@ -22,7 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from buslog.filter import Filter
+from buslog.insights import rollup
 from buslog.insights.model import Count, FailureGroup, Outside, Point, Series, Tally
+from buslog.insights.rollup import MONDAY
 from buslog.insights.rows import id_clauses, log_rows, message_clauses, subscription_name
 from buslog.insights.tables import attempts, messages
 from buslog.message import State
@@ -31,7 +30,6 @@ COUNTED = 10_000
 GROUPS = 100
 SAMPLE = 300
 
-_MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # weeks begin on it, and every bucket lies on a multiple from it
 _BUCKETS = tuple(
     timedelta(seconds=seconds)
     for seconds in (1, 10, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 28 * 86_400, 364 * 86_400)
@@ -66,6 +64,9 @@ def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:
 
 
 def by_state(connection: Connection, filter_: Filter, now: datetime) -> dict[State, int]:
+    if rollup.can_tell(filter_):
+        found = rollup.by_state(connection, filter_, now)
+        return {state: number for state, number in found.items() if not filter_.states or state in filter_.states}
     rows = log_rows(filter_, now, is_counted=True)
     query = rows.select(rows.d.c.state, func.count()).group_by(rows.d.c.state)
     return {State(state): number for state, number in connection.execute(query)}
@@ -79,6 +80,19 @@ def series(connection: Connection, filter_: Filter, now: datetime) -> Series:
     if since is None or until is None:
         return Series(_BUCKETS[-1], [])
     bucket = next((b for b in _BUCKETS if (until - since) / b < _MOST_BUCKETS), _BUCKETS[-1])
+    if rollup.can_tell(filter_) and not filter_.states and bucket >= rollup.MINUTE:
+        points = rollup.series_of(connection, filter_, now, bucket)
+    else:
+        points = _counted(connection, filter_, now, bucket)
+    first = MONDAY + (since - MONDAY) // bucket * bucket
+    steps = (until - first) // bucket + 1
+    return Series(bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))])
+
+
+def _counted(
+    connection: Connection, filter_: Filter, now: datetime, bucket: timedelta
+) -> dict[datetime, dict[str, int]]:
+    """What the series cannot tell, counted from the log."""
     points: dict[datetime, dict[str, int]] = {}
     for kind, query in (
         ("messages", _messages_by_time(filter_, now, bucket)),
@@ -88,9 +102,7 @@ def series(connection: Connection, filter_: Filter, now: datetime) -> Series:
         if query is not None:
             for at, number in connection.execute(query):
                 points.setdefault(at.astimezone(UTC), {})[kind] = number
-    first = _MONDAY + (since - _MONDAY) // bucket * bucket
-    steps = (until - first) // bucket + 1
-    return Series(bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))])
+    return points
 
 
 def _extent(connection: Connection, filter_: Filter, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -108,9 +120,7 @@ def _extent(connection: Connection, filter_: Filter, now: datetime) -> tuple[dat
 
 
 def _by_time(query: Select[Any], bucket: timedelta, counted: Any) -> Select[Any]:
-    at: ColumnElement[Any] = func.date_bin(
-        literal(bucket, Interval()), messages.c.emitted_at, literal(_MONDAY, DateTime(timezone=True))
-    ).label("at")
+    at = rollup.binned(messages.c.emitted_at, bucket).label("at")
     return query.with_only_columns(at, counted).group_by(at)
 
 

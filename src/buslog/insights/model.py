@@ -9,6 +9,7 @@ from uuid import UUID
 
 from buslog.insights.rows import Cursor
 from buslog.message import DeliveryRef, Kind, Mode, State
+from buslog.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,39 @@ class LiveWorker:
     started_at: datetime
     hosts: list[str]
     running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A subscription: what became of its deliveries of messages of some time, and how it is now.
+
+    p50, p95, p99: what these shares of the last attempts stayed below, to within a tenth; None where none ran.
+    `per_second`: deliveries that ended, by the length of the time; None where the time has no bound.
+    `backlog`: unfinished deliveries; `oldest`: when the message of the oldest one that waits was emitted.
+    """
+
+    subscription: str
+    mode: Mode
+    policy: RetryPolicy
+    is_active: bool
+    succeeded: int
+    failed: int
+    cancelled: int
+    per_second: float | None
+    p50: timedelta | None
+    p95: timedelta | None
+    p99: timedelta | None
+    backlog: int
+    oldest: datetime | None
+    live_workers: int
+    paused_at: datetime | None
+    circuit_opened_at: datetime | None
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Failed ÷ ended by running; None where none has."""
+        ran = self.succeeded + self.failed
+        return self.failed / ran if ran else None
 
 
 @dataclass(frozen=True, slots=True)

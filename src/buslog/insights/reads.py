@@ -15,7 +15,7 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates
+from buslog.insights import aggregates, figures
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -32,6 +32,7 @@ from buslog.insights.model import (
     Outside,
     Page,
     Series,
+    Subscriber,
     Tally,
     Thread,
     ThreadMessage,
@@ -55,7 +56,10 @@ class Insights:
 
     def __init__(self, dsn: str, *, statement_timeout_ms: int = 2000) -> None:
         self._dsn = dsn
-        self._engine = db.make_engine(dsn, statement_timeout_ms=statement_timeout_ms)
+        # What one method reads is of one snapshot: what is folded into the series and what is not make a whole.
+        self._engine = db.make_engine(dsn, statement_timeout_ms=statement_timeout_ms).execution_options(
+            isolation_level="REPEATABLE READ"
+        )
         # A prepared statement may be planned without its values; then no partition is pruned.
         sqlalchemy.event.listen(self._engine, "connect", _never_prepare)
 
@@ -149,6 +153,14 @@ class Insights:
     def backlog(self) -> Backlog:
         rows = self._read("backlog")
         return Backlog({State(row[0]): row[1] for row in rows}, rows[0][2] if rows else None)
+
+    def subscribers(self, filter_: Filter, *, now: datetime | None = None) -> list[Subscriber]:
+        """The subscriptions on the bus, in alphabetical order, with their figures over the filter's time.
+
+        Raises `InvalidFilter` when the filter asks for anything but a time and a subscription.
+        """
+        with self._reading() as connection:
+            return figures.subscribers(connection, filter_, now or _now())
 
     def live_workers(self) -> list[LiveWorker]:
         return [LiveWorker(*row) for row in self._read("live_workers")]

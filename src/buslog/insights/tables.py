@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, DateTime, Enum, Integer, SmallInteger, Text, Uuid, column, table
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
 
 from buslog.message import ENDED_STATES, OPEN_STATES, Kind, Mode
 
@@ -11,6 +12,16 @@ _STATE = Enum(*(OPEN_STATES + ENDED_STATES), name="state", schema="buslog")
 _KIND = Enum(*Kind, name="kind", schema="buslog")
 _MODE = Enum(*Mode, name="mode", schema="buslog")
 _TIME = DateTime(timezone=True)
+
+
+class XID8(UserDefinedType[str]):
+    """The number of a transaction."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
 
 messages_table = table(
     "messages",
@@ -70,3 +81,37 @@ subscriptions = table(
     column("mode", _MODE),
     schema="buslog",
 ).alias("s")
+
+MEASURES = ("messages", "unrouted", "imported", "succeeded", "failed", "cancelled", "errors")
+
+series = table(
+    "series",
+    column("width", Integer()),
+    column("name", Text()),
+    column("subscription_id", Integer()),
+    column("at", _TIME),
+    *(column(measure, Integer()) for measure in MEASURES),
+    schema="buslog",
+).alias("t")
+
+durations = table(
+    "series_durations",
+    column("width", Integer()),
+    column("subscription_id", Integer()),
+    column("at", _TIME),
+    column("bucket", SmallInteger()),
+    column("deliveries", Integer()),
+    schema="buslog",
+).alias("l")
+
+facts = table(
+    "series_facts",
+    column("xid", XID8()),
+    column("message_id", Uuid()),
+    column("name", Text()),
+    column("subscription_id", Integer()),
+    *(column(measure, Integer()) for measure in MEASURES),
+    column("bucket", SmallInteger()),
+    column("deliveries", Integer()),
+    schema="buslog",
+).alias("f")

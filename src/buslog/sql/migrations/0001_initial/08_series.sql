@@ -54,21 +54,21 @@ $$;
 CREATE VIEW buslog.series_facts AS
 SELECT m.xid, m.id AS message_id, m.name, 0 AS subscription_id, 1 AS messages,
        (m.routed = 0 AND m.source <> 'import')::integer AS unrouted, (m.routed = 0 AND m.source = 'import')::integer AS imported,
-       0 AS succeeded, 0 AS failed, 0 AS cancelled, 0 AS errors, NULL::smallint AS bucket
+       0 AS succeeded, 0 AS failed, 0 AS cancelled, 0 AS errors, NULL::smallint AS bucket, 0 AS deliveries
 FROM buslog.messages m
 UNION ALL
 SELECT e.xid, e.message_id, m.name, e.subscription_id, 0, 0, 0,
        (e.state = 'succeeded')::integer, (e.state = 'failed')::integer, (e.state = 'cancelled')::integer, 0,
-       CASE WHEN e.state <> 'cancelled' THEN buslog.duration_bucket(e.started_at, e.finished_at) END
+       CASE WHEN e.state <> 'cancelled' THEN buslog.duration_bucket(e.started_at, e.finished_at) END, 1
 FROM buslog.ended_deliveries e LEFT JOIN buslog.messages m ON m.id = e.message_id
 UNION ALL
 SELECT e.superseded, e.message_id, m.name, e.subscription_id, 0, 0, 0,
        -(e.state = 'succeeded')::integer, -(e.state = 'failed')::integer, -(e.state = 'cancelled')::integer, 0,
-       CASE WHEN e.state <> 'cancelled' THEN buslog.duration_bucket(e.started_at, e.finished_at) END
+       CASE WHEN e.state <> 'cancelled' THEN buslog.duration_bucket(e.started_at, e.finished_at) END, -1
 FROM buslog.ended_deliveries e LEFT JOIN buslog.messages m ON m.id = e.message_id
 WHERE e.superseded IS NOT NULL
 UNION ALL
-SELECT a.xid, a.message_id, m.name, a.subscription_id, 0, 0, 0, 0, 0, 0, 1, NULL
+SELECT a.xid, a.message_id, m.name, a.subscription_id, 0, 0, 0, 0, 0, 0, 1, NULL, 0
 FROM buslog.attempts a LEFT JOIN buslog.messages m ON m.id = a.message_id;
 
 -- The first transaction after about so many facts that `seen` does not have, as a number; null when they are fewer.
@@ -146,8 +146,7 @@ BEGIN
     WITH fresh AS MATERIALIZED (
         SELECT CASE WHEN f.emitted >= state.next_minutes_from THEN date_bin('1 minute', f.emitted, 'epoch')
                     WHEN f.emitted >= state.next_hours_from THEN date_bin('1 hour', f.emitted, 'epoch')
-                    ELSE date_bin('1 day', f.emitted, 'epoch') END AS at, f.*,
-               f.succeeded + f.failed AS deliveries
+                    ELSE date_bin('1 day', f.emitted, 'epoch') END AS at, f.*
         FROM (SELECT v.*, buslog.id_time(v.message_id) AS emitted FROM buslog.series_facts v
               WHERE (v.xid >= pg_snapshot_xmax(state.seen) AND v.xid < step::text::xid8 OR v.xid = ANY (late))
                 AND pg_visible_in_snapshot(v.xid, next_seen)) AS f
