@@ -1,7 +1,7 @@
-"""How long charts take on a large log, and how long the first fold of it: `python -m benchmarks.series --messages 10000000`.
+"""How long charts take on a large log, and how long its first fold: `python -m benchmarks.series --messages 10000000`.
 
-40 names, 500,000 keys, one subscription a name, over 90 days up to now; 97 % succeeded, 2 % failed, 1 % cancelled, and an
-error for one delivery in twenty.
+40 names, 500,000 keys, one subscription a name, over 90 days up to now; 97 % succeeded, 2 % failed, 1 % cancelled, and
+an error for one delivery in twenty.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ STEP = 20_000  # messages a transaction
 TIMES = 11
 
 NAMES: LiteralString = """
-    SELECT buslog.register('subscriber' || n, ARRAY['name' || n], 'event', '{}', NULL, '', 'bench') FROM generate_series(0, 39) AS n"""
+    SELECT buslog.register('subscriber' || n, ARRAY['name' || n], 'event', '{}', NULL, '', 'bench')
+    FROM generate_series(0, 39) AS n"""
 FILL: LiteralString = """
     WITH said AS MATERIALIZED (
         SELECT buslog.new_id(at) AS id, at, n, (n * 7919) %% 40 AS name, (n * 104729) %% 100 AS lot,
@@ -35,7 +36,8 @@ FILL: LiteralString = """
               FROM generate_series(%(first)s::bigint, %(last)s) AS n) AS t
     ), stored AS (
         INSERT INTO buslog.messages (id, kind, routed, emitted_at, correlation_id, name, key, source, payload)
-        SELECT id, 'event', 1, at, id, 'name' || name, 'S-' || n %% 500000, 'bus', jsonb_build_object('shipmentId', 'S-' || n %% 500000)
+        SELECT id, 'event', 1, at, id, 'name' || name, 'S-' || n %% 500000, 'bus',
+               jsonb_build_object('shipmentId', 'S-' || n %% 500000)
         FROM said
     ), raised AS (
         INSERT INTO buslog.attempts (message_id, subscription_id, generation, attempt, started_at, finished_at, worker,
@@ -44,7 +46,8 @@ FILL: LiteralString = """
     )
     INSERT INTO buslog.ended_deliveries (message_id, subscription_id, generation, attempts, repeats, state, started_at,
                                          finished_at, worker)
-    SELECT id, name + 1, 1, 1, 0, (CASE WHEN lot < 2 THEN 'failed' WHEN lot < 3 THEN 'cancelled' ELSE 'succeeded' END)::buslog.state,
+    SELECT id, name + 1, 1, 1, 0,
+           (CASE WHEN lot < 2 THEN 'failed' WHEN lot < 3 THEN 'cancelled' ELSE 'succeeded' END)::buslog.state,
            at, ended, 'host:1'
     FROM said"""
 
@@ -116,7 +119,7 @@ def measure(dsn: str) -> None:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def main() -> None:
@@ -142,7 +145,8 @@ def main() -> None:
             say(f"folded in {whole:.1f} s, the longest batch of {FOLD_BATCH:,} took {longest * 1000:.0f} ms")
             connection.execute("VACUUM (ANALYZE) buslog.series, buslog.series_durations")
             rows = connection.execute(
-                "SELECT width, count(*), pg_size_pretty(pg_total_relation_size('buslog.series')) FROM buslog.series GROUP BY 1"
+                """SELECT width, count(*), pg_size_pretty(pg_total_relation_size('buslog.series'))
+                   FROM buslog.series GROUP BY 1"""
             ).fetchall()
             say(f"rows by width, and their size: {sorted(rows)}")
         measure(dsn)

@@ -320,6 +320,25 @@ async def test_a_log_restored_to_another_server_is_counted_anew(
     assert _total(connection) == 14
 
 
+async def test_a_fold_in_the_middle_of_a_look_changes_nothing_of_what_is_seen(
+    insights: Insights, connection: db.Connection, scene: Scene
+) -> None:
+    await scene.emit()
+    fold(connection)
+    await scene.emit()
+    folds = []
+
+    def fold_first(_c: object, _u: object, sql: str, *_: object) -> None:
+        if "series_facts" in sql:
+            folds.append(sql)
+            fold(connection)
+
+    listen(insights._engine, "before_cursor_execute", fold_first)
+    assert insights.by_state(Filter()) == {State.UNROUTED: 2}
+    assert folds
+    assert _total(connection) == 2
+
+
 # ── minutes, hours, days ────────────────────────────────────────────────────────
 
 
