@@ -61,7 +61,6 @@ def make_log(connection: db.Connection, count: int) -> None:
         connection.execute(FILL, {"first": first, "last": min(first + STEP - 1, count), "count": count})
         if first % 1_000_000 == 1:
             say(f"{first:,} messages")
-    connection.execute("INSERT INTO buslog.names SELECT 'name' || n, 'event', now() FROM generate_series(0, 39) AS n")
     connection.execute("VACUUM (ANALYZE) buslog.messages, buslog.ended_deliveries, buslog.attempts")
     connection.execute("CHECKPOINT")
 

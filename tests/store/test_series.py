@@ -278,6 +278,15 @@ async def test_a_fold_takes_whole_transactions_about_as_many_rows_as_it_is_told(
     assert _total(connection) == 61
 
 
+async def test_where_nothing_is_said_a_fold_writes_nothing(connection: db.Connection, scene: Scene) -> None:
+    await scene.emit()
+    fold(connection)
+    state = "SELECT xmin::text FROM buslog.series_state"
+    before = _one(connection, state)
+    fold(connection)
+    assert _one(connection, state) == before
+
+
 async def test_a_second_fold_waits_for_nobody_and_counts_nothing(
     dsn: str, connection: db.Connection, scene: Scene
 ) -> None:
@@ -290,6 +299,28 @@ async def test_a_second_fold_waits_for_nobody_and_counts_nothing(
         folding.execute("COMMIT")
     fold(connection)
     assert _total(connection) == 1
+
+
+async def test_what_commits_while_a_fold_is_under_way_is_left_to_the_next(
+    dsn: str, connection: db.Connection, scene: Scene
+) -> None:
+    with db.connect(dsn) as late, db.connect(dsn) as holding:
+        late.execute("BEGIN")
+        late.execute("SELECT buslog.emit('a', '{}')")
+        await scene.emit()
+        holding.execute("BEGIN")
+        holding.execute("SELECT FROM buslog.series_state FOR UPDATE")
+        folding = asyncio.create_task(scene.store.fold(100))  # has its snapshot, and waits
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%fold_series%%'"
+        async with asyncio.timeout(10):
+            while not _one(connection, waits):
+                await asyncio.sleep(0.01)
+        late.execute("COMMIT")
+        holding.execute("COMMIT")
+        await folding
+    assert _total(connection) == 1
+    fold(connection)
+    assert _total(connection) == 2
 
 
 async def test_a_log_restored_to_another_server_is_counted_anew(

@@ -116,6 +116,8 @@ DECLARE
     step bigint;
     next_seen pg_snapshot;
     late xid8[];
+    touched integer;
+    is_over boolean;                                 -- minutes or hours have become too old to be kept
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('buslog.series')) THEN
         RETURN false;
@@ -181,10 +183,14 @@ BEGIN
             failed = s.failed + excluded.failed, cancelled = s.cancelled + excluded.cancelled,
             errors = s.errors + excluded.errors;
 
-    UPDATE buslog.series_state s
-        SET seen = next_seen, server = buslog.server(), minutes_from = state.next_minutes_from, hours_from = state.next_hours_from
-        WHERE (s.seen, s.minutes_from, s.hours_from)::text IS DISTINCT FROM (next_seen, state.next_minutes_from, state.next_hours_from)::text;
-    IF state.next_minutes_from > state.minutes_from OR state.next_hours_from > state.hours_from THEN
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    is_over := state.next_minutes_from > state.minutes_from OR state.next_hours_from > state.hours_from;
+    -- Where nothing was said the state is left as it is: a bus at rest writes nothing.
+    IF touched > 0 OR is_over OR step < pg_snapshot_xmax(state.current)::text::bigint THEN
+        UPDATE buslog.series_state SET seen = next_seen, server = buslog.server(),
+            minutes_from = state.next_minutes_from, hours_from = state.next_hours_from;
+    END IF;
+    IF is_over THEN
         DELETE FROM buslog.series WHERE width = 60 AND at < state.next_minutes_from OR width = 3600 AND at < state.next_hours_from;
         DELETE FROM buslog.series_durations
             WHERE width = 60 AND at < state.next_minutes_from OR width = 3600 AND at < state.next_hours_from;
