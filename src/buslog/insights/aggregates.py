@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     Connection,
     Integer,
     Select,
@@ -119,39 +120,46 @@ def _extent(connection: Connection, filter_: Filter, now: datetime) -> tuple[dat
     return ends[0], ends[1] if ends[1] != until or until is None else until - timedelta(microseconds=1)
 
 
-def _by_time(query: Select[Any], bucket: timedelta, counted: Any) -> Select[Any]:
-    at = rollup.binned(messages.c.emitted_at, bucket).label("at")
+def _by_time(query: Select[Any], identity: ColumnElement[Any], bucket: timedelta, counted: Any) -> Select[Any]:
+    """By the time that the message's id carries, without a look at the message."""
+    at = rollup.binned(func.buslog.id_time(identity), bucket).label("at")
     return query.with_only_columns(at, counted).group_by(at)
 
 
 def _messages_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any]:
     if _asks_of_deliveries(filter_):
         rows = log_rows(filter_, now, is_counted=True)
-        return _by_time(rows.select(), bucket, func.count(messages.c.id.distinct()))
+        message_id = rows.d.c.message_id
+        return _by_time(rows.select(), message_id, bucket, func.count(message_id.distinct()))
     query = select(messages.c.id).where(*message_clauses(filter_, filter_.bounds(now)))
-    return _by_time(query, bucket, func.count())
+    return _by_time(query, messages.c.id, bucket, func.count())
 
 
 def _errors_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any]:
     """Attempts that raised, of the filter's deliveries in all their generations."""
     raised = attempts.c
+    bounds = filter_.bounds(now)
+    query: Select[Any]
     if _asks_of_deliveries(filter_):
         rows = log_rows(filter_, now, is_counted=True)
         same = (raised.message_id == rows.d.c.message_id) & (raised.subscription_id == rows.d.c.subscription_id)
         query = rows.select().join_from(rows.source, attempts, same)
     else:
-        bounds = filter_.bounds(now)
         query = (
             select()
             .select_from(attempts.join(messages, messages.c.id == raised.message_id))
-            .where(*message_clauses(filter_, bounds), *id_clauses(raised.message_id, bounds))
+            .where(*message_clauses(filter_, bounds))
         )
-    return _by_time(query, bucket, func.count())
+    query = query.where(*id_clauses(raised.message_id, bounds))
+    return _by_time(query, raised.message_id, bucket, func.count())
 
 
 def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any] | None:
     failed = failed_of(filter_)
-    return _by_time(log_rows(failed, now).select(), bucket, func.count()) if failed else None
+    if failed is None:
+        return None
+    rows = log_rows(failed, now, is_counted=True)
+    return _by_time(rows.select(), rows.d.c.message_id, bucket, func.count())
 
 
 def _asks_of_deliveries(filter_: Filter) -> bool:
