@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from buslog import telemetry
 from buslog.emission import MAX_COMMIT_SIZE, Letter
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
-from buslog.loops import end_all
+from buslog.loops import wait_or_end
 from buslog.notifier import Notifier
 from buslog.resolution import Resolution, Sync
 from buslog.store import Store, Stored
@@ -26,6 +26,7 @@ log = logging.getLogger("buslog")
 
 CHANGE_AGAIN = 0.5  # seconds
 MAX_BATCH = 200
+STOPPED = "the bus stopped before the database answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,17 @@ class Outbox:
         outcome is unknown.
         """
         give_up_at = time.monotonic() + patience
-        while (flushing := self._flushing) is not None:
-            await asyncio.wait([flushing], timeout=max(0.0, give_up_at - time.monotonic()))
-            if not flushing.done():
-                await end_all([flushing])
-                self._give_up()
-        await self._notifier.drain()
+        while (flushing := self._flushing) is not None and not flushing.done():
+            await wait_or_end([flushing], max(0.0, give_up_at - time.monotonic()))
+            if time.monotonic() >= give_up_at:
+                break
+        self._give_up()
+        await self._notifier.drain(max(0.0, give_up_at - time.monotonic()))
 
     def _give_up(self) -> None:
         for left in self._waiting:
             if isinstance(left, Letter):
-                left.refuse(_unknown("the bus stopped before the database answered"))
+                left.refuse(_unknown(STOPPED))
         self._waiting.clear()
 
     def _append(self, item: Letter | _Change) -> None:
@@ -131,7 +132,7 @@ class Outbox:
         except BaseException as error:
             if self._worker:
                 self._worker.reconcile_soon()
-            _refuse(batch, _unknown(type(error).__name__))
+            _refuse(batch, _unknown(STOPPED if isinstance(error, asyncio.CancelledError) else type(error).__name__))
             if not isinstance(error, Exception):
                 raise
             log.exception("unforeseen error of an emit; going on")
