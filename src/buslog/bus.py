@@ -15,8 +15,9 @@ from buslog.emission import Emission, EmitOptions, make_said, one_commit
 from buslog.errors import Misconfigured
 from buslog.event import Event, name_of
 from buslog.follow import Stream
+from buslog.loops import current_loop
 from buslog.message import Emitted, Record
-from buslog.running import Running, current_loop, not_started, start_running
+from buslog.running import Running, not_started, start_running
 from buslog.store import Said, Store
 from buslog.subscribing import Subscribing
 from buslog.subscription import Subscription
@@ -64,8 +65,10 @@ class Bus(Subscribing):
         see `EmitOptions`; for a message that is due later nobody waits, sync or not. Callable from the bus's event
         loop, from others, and from plain threads, which ask for its `result()`.
 
-        Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `SubscribersFailed` (an ExceptionGroup: the
-        message is stored and what failed is retried), `StillPending`, `DatabaseUnavailable`, `OutcomeUnknown`.
+        Raises at once `InvalidMessage` and `BusNotStarted`. Awaiting raises `InvalidMessage` for what only the database
+        sees, `SubscribersFailed` (an ExceptionGroup: the message is stored and what failed is retried; for who has not
+        ended within `BUSLOG_SYNC_WAIT` it holds `StillPending`), `DatabaseUnavailable`, `OutcomeUnknown`. What nobody
+        awaits is logged.
         """
         running = self._started()
         return running.put(self._said("emit", name, payload, options))

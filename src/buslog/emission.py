@@ -38,32 +38,35 @@ class Emission(Awaitable[ResultT], Generic[ResultT]):
     Raises what `Bus.emit` documents. A caller that gives up waiting does not take back what it said.
     """
 
-    __slots__ = ("_answer", "_error", "_from_thread", "_heard", "_name", "_waiters")
+    __slots__ = ("_answer", "_error", "_from_thread", "_heard", "_loop", "_name", "_waiters")
 
     def __init__(self, name: str, *, from_thread: bool = False) -> None:
         self._name = name
         # Each who awaits has a future of its own: a task that is cancelled cancels what it awaits.
         self._waiters: list[asyncio.Future[None]] = []
-        self._from_thread: concurrent.futures.Future[ResultT] | None = None
+        # Said outside the bus's event loop: done once it is known what became of it.
+        self._from_thread: concurrent.futures.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         if from_thread:
             self._from_thread = concurrent.futures.Future()
+        else:
+            self._loop = asyncio.get_running_loop()
         self._answer: ResultT | None = None
         self._error: BaseException | None = None
         self._heard = False
 
     def resolve(self, answer: ResultT) -> None:
         """It is stored, and the sync subscribers have resolved."""
-        self._answer = answer
-        if self._from_thread is not None and self._from_thread.set_running_or_notify_cancel():
-            self._from_thread.set_result(answer)
-        self._wake()
+        if self.is_open:
+            self._answer = answer
+            self._wake()
 
     def refuse(self, error: BaseException) -> None:
-        """It is not stored, or a sync subscriber raised."""
-        self._error = error.with_traceback(None)  # its frames hold this emission, which is to end when nobody holds it
-        if self._from_thread is not None and self._from_thread.set_running_or_notify_cancel():
-            self._from_thread.set_exception(error)
-        self._wake()
+        """It is not stored, or a sync subscriber raised. Does nothing to one that has resolved."""
+        if self.is_open:
+            # Its frames hold this emission, which is to end when nobody holds it.
+            self._error = error.with_traceback(None)
+            self._wake()
 
     @property
     def is_open(self) -> bool:
@@ -71,29 +74,36 @@ class Emission(Awaitable[ResultT], Generic[ResultT]):
         return self._answer is None and self._error is None
 
     def _wake(self) -> None:
+        if self._from_thread is not None:
+            self._from_thread.set_result(None)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
 
     def __await__(self) -> Generator[Any, None, ResultT]:
-        self._heard = True
         if self._from_thread is not None:
-            return (yield from asyncio.shield(asyncio.wrap_future(self._from_thread)))
-        if self.is_open:
-            waiter = asyncio.get_running_loop().create_future()
+            yield from asyncio.shield(asyncio.wrap_future(self._from_thread))
+        elif asyncio.get_running_loop() is not self._loop:
+            raise TypeError("said in the bus's own event loop, an emit is awaited there; emit it where you await it")
+        elif self.is_open:
+            waiter = self._loop.create_future()
             self._waiters.append(waiter)
             yield from waiter
-        if self._error is not None:
-            raise self._error
-        return cast("ResultT", self._answer)
+        return self._outcome()
 
     def result(self, timeout: float | None = None) -> ResultT:
         """Wait in a plain thread, at most `timeout` seconds."""
         if self._from_thread is None:
             raise TypeError("in the bus's own event loop, await the emit instead")
-        self._heard = True
-        return self._from_thread.result(timeout)
+        self._from_thread.result(timeout)
+        return self._outcome()
+
+    def _outcome(self) -> ResultT:
+        if self._error is not None:
+            self._heard = True  # not before: whoever gave up waiting has heard nothing
+            raise self._error
+        return cast("ResultT", self._answer)
 
     def __del__(self) -> None:
         if self._error is not None and not self._heard:
@@ -145,10 +155,11 @@ class Letter:
         self._resolve(emitted)
 
     def refuse(self, error: BaseException) -> None:
-        """None of it is stored, or nobody knows; or its sync subscribers raised."""
-        for span in self._spans:
-            span.refused(error)
-        self.emission.refuse(error)
+        """None of it is stored, or nobody knows; or its sync subscribers raised. Does nothing once it has resolved."""
+        if self.emission.is_open:
+            for span in self._spans:
+                span.refused(error)
+            self.emission.refuse(error)
 
 
 class EmitOptions(TypedDict, total=False):

@@ -19,7 +19,7 @@ from buslog import db
 from buslog.errors import BuslogError, DatabaseUnavailable, StreamEnded
 from buslog.event import Event, listed, name_of
 from buslog.execution import PayloadRejected, decode, parse_payload
-from buslog.loops import end_all, surviving, wait_for
+from buslog.loops import end_all, surviving, wait_for, wait_or_end
 from buslog.message import Kind, PayloadT, Record
 from buslog.store import Logged, Store
 from buslog.subscription import ANYTHING, checked_names, matches
@@ -191,15 +191,19 @@ class Follower:
             if names is None or set(stream.names) & set(names):
                 stream.end()
 
-    async def stop(self) -> None:
-        """Read what was said until now, then end every stream."""
-        if self._streams and self._seen is not None:
-            try:
-                await self._look()
-            except BuslogError as error:
-                log.warning("follow: %s; the last messages are not in the streams", error)
-        self.end(None)
+    async def stop(self, patience: float) -> None:
+        """Read what was said until now, for at most so many seconds, then end every stream."""
         await end_all(task for task in (self._reader, self._listener) if task is not None)
+        if self._streams and self._seen is not None:
+            await wait_or_end([asyncio.create_task(self._last_look())], patience)
+        self.end(None)
+
+    async def _last_look(self) -> None:
+        try:
+            await self._look()
+        except (BuslogError, asyncio.CancelledError) as error:
+            reason = error if isinstance(error, BuslogError) else "the database does not answer"
+            log.warning("follow: %s; the last messages are not in the streams", reason)
 
     async def _read(self) -> None:
         while self._streams:

@@ -57,6 +57,7 @@ class InFlight:
         self._places_taken = 0
         self.starved = False  # the last look for work found no free place
         self.closing = False  # nothing more is to start
+        self._releasing = False  # nor is what has been started to begin
         self.alone = False  # what runs is to have no neighbours
         self.alone_after = 0.0  # monotonic: neighbours that did not end get time before the next attempt
 
@@ -116,7 +117,7 @@ class InFlight:
         key = key_of(claimed)
         subscription = self._hosted.get(claimed.subscription_id)
         try:
-            if subscription is None or (alone and not await self._neighbours_end(claimed)):
+            if subscription is None or self._releasing or (alone and not await self._neighbours_end(claimed)):
                 outcome = RELEASED
             else:
                 begin = lambda: self._transactions.make(claimed, lambda: self._committed.add(key))  # noqa: E731
@@ -231,6 +232,8 @@ class InFlight:
 
     async def release(self) -> bool:
         """Stop what still runs, uncharged. True when a subscriber could not be stopped and is left to its lease."""
+        self._releasing = True
+        await asyncio.sleep(0)  # what is cancelled before it has begun cannot say what becomes of it
         running = [task for task in self._in_flight.values() if not task.done()]
         deaf = await end_all(running, patience=DEAF_SECONDS)
         return bool(deaf) or any(task.cancelled() for task in running)

@@ -1,4 +1,4 @@
-"""What the worker needs of an event loop: loops that survive, an end that is heard, a gate."""
+"""What rooms with tasks need of an event loop: which one it is, loops that survive, an end that is heard, a gate."""
 
 from __future__ import annotations
 
@@ -105,12 +105,27 @@ async def surviving(loop: Any) -> None:
             return
 
 
+def current_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that the caller runs in; None in a plain thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
         pass
+
+
+async def wait_or_end(tasks: Iterable[asyncio.Task[None]], patience: float) -> None:
+    """Wait until tasks have ended, at most `patience` seconds; then end them."""
+    if pending := set(tasks):
+        _, pending = await asyncio.wait(pending, timeout=patience)
+        await end_all(pending)
 
 
 async def end_all(tasks: Iterable[asyncio.Task[None]], *, patience: float = float("inf")) -> set[asyncio.Task[None]]:

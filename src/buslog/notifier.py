@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from buslog.errors import BuslogError
+from buslog.loops import wait_or_end
 from buslog.store import Store
 
 SPACING = 0.01  # seconds; more notifications than that wake nobody sooner
@@ -24,10 +25,10 @@ class Notifier:
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name="buslog-notify")
 
-    async def drain(self) -> None:
-        """Wait until what was asked for is out."""
-        while self._running is not None:
-            await asyncio.gather(self._running)
+    async def drain(self, patience: float) -> None:
+        """Wait until what was asked for is out, at most so many seconds."""
+        if self._running is not None:
+            await wait_or_end([self._running], patience)
 
     async def _run(self) -> None:
         try:

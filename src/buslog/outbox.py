@@ -10,11 +10,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from buslog import telemetry
 from buslog.emission import MAX_COMMIT_SIZE, Letter
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, OutcomeUnknown
+from buslog.loops import wait_or_end
 from buslog.notifier import Notifier
 from buslog.resolution import Resolution, Sync
 from buslog.store import Store, Stored
@@ -24,6 +26,7 @@ log = logging.getLogger("buslog")
 
 CHANGE_AGAIN = 0.5  # seconds
 MAX_BATCH = 200
+STOPPED = "the bus stopped before the database answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Outbox:
         self._stored = stored
         self._waiting: deque[Letter | _Change] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        # Subscribers that it starts are not to see the context variables of one who emits: it sends for all of them.
+        self._context = copy_context()
         telemetry.look()
         self.closing = False  # a change of subscriptions that the database does not take is given up
 
@@ -64,24 +69,23 @@ class Outbox:
         outcome is unknown.
         """
         give_up_at = time.monotonic() + patience
-        while (flushing := self._flushing) is not None:
-            await asyncio.wait([flushing], timeout=max(0.0, give_up_at - time.monotonic()))
-            if not flushing.done():
-                flushing.cancel()
-                await asyncio.wait([flushing])
-                self._give_up()
-        await self._notifier.drain()
+        while (flushing := self._flushing) is not None and not flushing.done():
+            await wait_or_end([flushing], max(0.0, give_up_at - time.monotonic()))
+            if time.monotonic() >= give_up_at:
+                break
+        self._give_up()
+        await self._notifier.drain(max(0.0, give_up_at - time.monotonic()))
 
     def _give_up(self) -> None:
         for left in self._waiting:
             if isinstance(left, Letter):
-                left.refuse(_unknown("the bus stopped before the database answered"))
+                left.refuse(_unknown(STOPPED))
         self._waiting.clear()
 
     def _append(self, item: Letter | _Change) -> None:
         self._waiting.append(item)
         if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush(), name="buslog-outbox")
+            self._flushing = asyncio.create_task(self._flush(), name="buslog-outbox", context=self._context)
 
     async def _flush(self) -> None:
         try:
@@ -100,11 +104,15 @@ class Outbox:
             letter = self._waiting[0]
             if isinstance(letter, _Change) or (batch and messages + len(letter.said) > MAX_BATCH):
                 break
-            self._waiting.popleft()
-            batch.append(letter)
+            batch.append(self._next_letter())
             messages += len(letter.said)
             size += letter.size
         return batch
+
+    def _next_letter(self) -> Letter:
+        letter = self._waiting.popleft()
+        assert isinstance(letter, Letter)
+        return letter
 
     async def _send(self, batch: list[Letter]) -> None:
         try:
@@ -114,8 +122,9 @@ class Outbox:
             if len(batch) == 1:
                 _refuse(batch, error)
             else:
-                for letter in batch:
-                    await self._send([letter])
+                self._waiting.extendleft(reversed(batch))  # where a stop finds those whose turn does not come
+                for _ in batch:
+                    await self._send([self._next_letter()])
         except BuslogError as error:
             if isinstance(error, OutcomeUnknown) and self._worker:
                 self._worker.reconcile_soon()
@@ -123,7 +132,7 @@ class Outbox:
         except BaseException as error:
             if self._worker:
                 self._worker.reconcile_soon()
-            _refuse(batch, _unknown(type(error).__name__))
+            _refuse(batch, _unknown(STOPPED if isinstance(error, asyncio.CancelledError) else type(error).__name__))
             if not isinstance(error, Exception):
                 raise
             log.exception("unforeseen error of an emit; going on")
@@ -175,9 +184,9 @@ class Outbox:
 
 
 def _refuse(batch: list[Letter], error: BuslogError) -> None:
-    telemetry.count_emits((one.name for letter in batch for one in letter.said), error)
     for letter in batch:
         letter.refuse(error)
+    telemetry.count_emits((one.name for letter in batch for one in letter.said), error)
 
 
 def _unknown(was: str) -> OutcomeUnknown:

@@ -10,6 +10,7 @@ from uuid import UUID
 from buslog.emission import Letter, SubscriberFailed
 from buslog.errors import DatabaseUnavailable, StillPending, SubscribersFailed
 from buslog.execution import Outcome
+from buslog.loops import wait_or_end
 from buslog.message import Emitted, State
 from buslog.store import Store, Stored
 
@@ -34,15 +35,16 @@ class Resolution:
         else:
             letter.resolve([Emitted(one.message_id, one.routed, one.duplicate) for one in stored])
 
-    async def drain(self) -> None:
-        """Wait until every emit has resolved."""
-        await asyncio.gather(*self._waiting, return_exceptions=True)
+    async def drain(self, patience: float) -> None:
+        """Wait until every emit has resolved, at most so many seconds; what is left is still pending."""
+        await wait_or_end(self._waiting, patience)
 
     async def _wait(self, letter: Letter, stored: Sequence[Stored], sync: Sequence[Sync]) -> None:
         try:
             groups = [await self._errors_of(one, outcomes) for one, outcomes in zip(stored, sync, strict=True)]
         except BaseException as error:
-            letter.refuse(_still_pending(stored[0].message_id))
+            first = stored[0].message_id
+            letter.refuse(SubscribersFailed(first, [_still_pending(first)]))
             if not isinstance(error, asyncio.CancelledError):
                 raise
             return

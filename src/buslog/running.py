@@ -16,6 +16,7 @@ from buslog.emission import Emission, Letter
 from buslog.errors import BusNotStarted, InvalidSubscription
 from buslog.event import Event
 from buslog.follow import Follower, Stream
+from buslog.loops import current_loop
 from buslog.message import Emitted
 from buslog.notifier import Notifier
 from buslog.outbox import Outbox
@@ -54,8 +55,8 @@ class Running:
         # From here on emits are refused, and nobody waits for another process's subscribers.
         self.ended = self.resolution.ended = True
         await self.outbox.drain(MARGIN)
-        await self.resolution.drain()
-        await self.follower.stop()
+        await self.resolution.drain(MARGIN)
+        await self.follower.stop(MARGIN)
         await _close(self.database, self.store)
 
     # ── emit ────────────────────────────────────────────────────────────────────
@@ -180,14 +181,6 @@ async def _close(database: db.Database, store: Store | None) -> None:
     if store is not None:
         await store.close()
     await asyncio.to_thread(database.close)
-
-
-def current_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that the caller runs in; None in a plain thread."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def not_started() -> BusNotStarted:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from buslog import db
-from buslog.errors import OutcomeUnknown, StaleDelivery
+from buslog.errors import BuslogError, OutcomeUnknown, StaleDelivery
 from buslog.execution import SUCCEEDED, Claimed
+from buslog.loops import current_loop
 from buslog.store import Settlement, settle_values
 
 
@@ -21,7 +23,9 @@ class Transactions:
         self._size = size
         self._worker = worker
         self._code_version = code_version
+        self._loop = asyncio.get_running_loop()
         self._pool: db.Pool | None = None
+        self._making = threading.Lock()  # plain functions ask in threads
         self._sync_pool: db.SyncPool | None = None
 
     def make(self, claimed: Claimed, settled: Callable[[], None]) -> Transaction:
@@ -29,7 +33,13 @@ class Transactions:
         done = Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, SUCCEEDED)
         return Transaction(self, settle_values([done], self._worker, self._code_version), settled)
 
+    def is_here(self) -> bool:
+        """Whether the caller is in the bus's event loop."""
+        return current_loop() is self._loop
+
     async def take(self) -> db.AsyncConnection:
+        if not self.is_here():
+            raise TypeError("a transaction belongs to the bus's event loop; in a plain function, write `with`")
         with db.translated(self._dsn):
             if self._pool is None:
                 self._pool = db.Pool(self._dsn, self._size, autocommit=False)
@@ -42,8 +52,9 @@ class Transactions:
 
     def take_sync(self) -> db.Connection:
         with db.translated(self._dsn):
-            if self._sync_pool is None:
-                self._sync_pool = db.make_sync_pool(self._dsn, self._size)
+            with self._making:
+                if self._sync_pool is None:
+                    self._sync_pool = db.make_sync_pool(self._dsn, self._size)
             return self._sync_pool.getconn()
 
     def give_back_sync(self, connection: db.Connection) -> None:
@@ -83,7 +94,8 @@ class Transaction:
         assert connection is not None
         try:
             if error is not None:
-                await connection.rollback()
+                with suppress(BuslogError), db.translated():  # a connection that is broken hides nothing
+                    await connection.rollback()
                 return
             with _committing():
                 cursor = await connection.execute(db.query("settle"), self._values)
@@ -96,6 +108,9 @@ class Transaction:
             await self._transactions.give_back(connection)
 
     def __enter__(self) -> db.Connection:
+        # What waits for a lock here would hold up the coroutine that holds it.
+        if self._transactions.is_here():
+            raise TypeError("in a coroutine, write `async with message.transaction()`")
         self._sync = self._transactions.take_sync()
         return self._sync
 
@@ -106,7 +121,8 @@ class Transaction:
         assert connection is not None
         try:
             if error is not None:
-                connection.rollback()
+                with suppress(BuslogError), db.translated():
+                    connection.rollback()
                 return
             with _committing():
                 if connection.execute(db.query("settle"), self._values).fetchone() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -134,8 +135,10 @@ class Worker:
         await asyncio.gather(asyncio.wait([claim], timeout=self._settings.grace), end_all(others))
         await end_all([claim])  # one that the database does not answer; what it leased to us is released below
         await self._in_flight.finish(self._settings.grace)
-        async with self._gate.exclusive():  # what emits half-way had leased to us has been taken in
-            self._closed = True
+        self._closed = True
+        with contextlib.suppress(TimeoutError):  # a database that does not answer is not waited for
+            async with asyncio.timeout(max(1.0, self._settings.grace)), self._gate.exclusive():
+                pass  # what emits half-way had leased to us has been taken in
         abandoned = await self._in_flight.release()
         await self._in_flight.settling.drain(self._settings.grace)
         await end_all([settle])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import time
 from collections.abc import Callable
 from typing import Literal
 from uuid import UUID
@@ -13,10 +14,11 @@ import pytest
 
 from buslog import Bus, Message, db
 from buslog.config import Settings
-from buslog.errors import BuslogError, BusNotStarted
+from buslog.errors import BuslogError, BusNotStarted, OutcomeUnknown, StillPending, SubscribersFailed
 from buslog.message import Emitted
 
 from .fleet import LONG, wait_until
+from .server import Patient
 
 Mode = Literal["async", "sync"]
 
@@ -117,3 +119,34 @@ async def test_threads_that_emit_while_the_bus_stops_hear_what_became_of_each(
     assert confirmed <= stored
     assert stored <= confirmed, "whoever was refused has said nothing"
     assert {type(one) for one in heard} <= {Emitted, BusNotStarted}, "what was sent before the end is out"
+
+
+async def test_a_stop_ends_and_everybody_is_answered_while_the_database_is_frozen(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = patient.create()
+    monkeypatch.setattr("buslog.running.MARGIN", 0.5)
+    async with Bus(settings=Settings(dsn=own, lease=2.0)) as elsewhere:
+        elsewhere.on("asked", lambda _: None, id="elsewhere", mode="sync")
+        await elsewhere.emit("asked")
+    ran: list[tuple[str, UUID, int]] = []
+    bus, goes_on = make_bus(own, ran, 0.5, "async")
+    await bus.start()
+    stream, asked = bus.events(), bus.emit("asked")
+    await bus.emit("departed")
+    await until(lambda: ran)
+    with patient.frozen():
+        stuck = bus.emit("departed")
+        began = time.monotonic()
+        stopping = asyncio.create_task(bus.stop())
+        await asyncio.sleep(1.5)  # the first drain has given up
+        goes_on.set()  # a subscriber that still runs says something
+        await asyncio.wait([stopping], timeout=30)
+        took = time.monotonic() - began
+        heard = await asyncio.wait_for(asyncio.gather(stuck, asked, return_exceptions=True), 1) if took < 29 else []
+    await stopping
+    assert took < 25
+    assert isinstance(heard[0], OutcomeUnknown)
+    assert isinstance(heard[1], SubscribersFailed)
+    assert isinstance(heard[1].exceptions[0], StillPending)
+    assert [record.name async for record in stream] == ["asked", "departed"]

@@ -167,3 +167,29 @@ async def test_a_long_outage_does_not_use_up_the_numbers_of_attempts(dsn18: str)
         connection.execute("UPDATE buslog.deliveries SET attempt = 32767, uncharged = 32767")
     async with bus:
         await until(lambda: ran, 2)
+
+
+async def test_what_a_stop_finds_before_it_has_begun_is_released_uncharged(dsn18: str) -> None:
+    bus = Bus(settings=Settings(dsn=dsn18, poll=0.1, lease=5.0, grace=0.3))
+
+    async def invoiced(message: Message) -> None: ...
+
+    bus.on("invoiced", invoiced, id="invoiced")
+    await bus.start()
+    running: Any = bus._running
+    worker = running.worker
+    in_flight: Any = worker._in_flight
+    release = in_flight.release
+
+    async def release_after_an_answer() -> bool:
+        with db.connect(dsn18) as other:
+            other.execute("SELECT buslog.emit('invoiced', '{}')")
+        (claimed,) = await running.store.claim(worker._id, list(worker._hosted), 5)
+        worker.adopt([claimed])
+        return bool(await release())
+
+    in_flight.release = release_after_an_answer
+    await asyncio.wait_for(bus.stop(), 20)
+    with db.connect(dsn18) as other:
+        assert other.execute("SELECT state, attempt FROM buslog.deliveries").fetchall() == [("pending", 0)]
+        assert other.execute("SELECT count(*) FROM buslog.workers").fetchone() == (0,)

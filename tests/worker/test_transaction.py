@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from typing import Any
 
 import pytest
 
-from buslog import Bus, Message, db
+from buslog import Bus, Fail, Message, RetryPolicy, db
 from buslog.errors import StaleDelivery
 from buslog.message import DeliveryRef
 from buslog.operations import Actor, Operations
@@ -146,3 +148,90 @@ def test_a_message_that_nobody_handles_has_no_transaction() -> None:
     )  # fmt: skip
     with pytest.raises(RuntimeError):
         message.transaction()
+
+
+async def test_a_coroutine_that_writes_with_is_told_to_write_async_with(bus: Bus, connection: db.Connection) -> None:
+    @bus.on("booked", id="ledger", retry=RetryPolicy(max_attempts=1))
+    async def book(message: Message) -> None:
+        with message.transaction() as own:
+            own.execute("INSERT INTO ledger VALUES ('one')")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state, last_error_type", "booked") == [("failed", "TypeError")])
+    assert entries(connection) == []
+
+
+async def test_an_event_loop_of_a_subscriber_s_own_does_not_spoil_the_transactions_of_the_others(
+    bus: Bus, connection: db.Connection
+) -> None:
+    @bus.on("booked", id="own", retry=RetryPolicy(max_attempts=1))
+    def own_loop(message: Message) -> None:
+        async def book() -> None:
+            async with message.transaction():
+                pass
+
+        asyncio.run(book())
+
+    @bus.on("shipped", id="ledger", retry=RetryPolicy(max_attempts=1))
+    async def ship(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state, last_error_type", "booked") == [("failed", "TypeError")])
+        await bus.emit("shipped")
+        await until(lambda: log_rows(connection, "state", "shipped") == [("succeeded",)])
+
+
+async def test_plain_functions_that_are_the_first_at_once_share_their_connections(
+    bus: Bus, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    make_sync_pool = db.make_sync_pool
+
+    def slowly(dsn: str, size: int) -> db.SyncPool:
+        time.sleep(0.2)
+        made.append(pool := make_sync_pool(dsn, size))
+        return pool
+
+    monkeypatch.setattr(db, "make_sync_pool", slowly)
+
+    @bus.on("booked", id="ledger", retry=RetryPolicy(max_attempts=1))
+    def book(message: Message) -> None:
+        with message.transaction() as own:
+            own.execute("INSERT INTO ledger VALUES ('one')")
+
+    async with bus:
+        await bus.emit_many("booked", [{}, {}, {}])
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)] * 3)
+    assert len(made) == 1
+
+
+async def test_what_a_block_raises_is_heard_also_when_its_connection_is_broken(
+    bus: Bus, connection: db.Connection
+) -> None:
+    @bus.on("booked", id="coroutine", retry=RetryPolicy(max_attempts=3))
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+            connection.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+            raise Fail("the customer is unknown")
+
+    @bus.on("booked", id="plain", retry=RetryPolicy(max_attempts=3))
+    def book_plain(message: Message) -> None:
+        with message.transaction() as own:
+            own.execute("INSERT INTO ledger VALUES ('one')")
+            with db.connect(bus_dsn(bus)) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+            raise Fail("the customer is unknown")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "last_error_type", "booked") == [("Fail",)] * 2)
+
+
+def bus_dsn(bus: Bus) -> str:
+    running: Any = bus._running
+    return str(running.database.dsn)
