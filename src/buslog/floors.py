@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from buslog.execution import Claimed
 
 LAG = 0.25  # seconds: an emit's fence is drawn before its commit; one that commits within this is never below the floor
+EARLY = 0.2  # of the time between full looks: a look that is made anyway is a full one, so that it costs none more
 
 
 class Floors:
-    """One worker's floors. `full_look_every` in seconds."""
+    """One worker's floors. `full_look_every` in seconds, at most."""
 
     def __init__(self, full_look_every: float) -> None:
         self._every = full_look_every
@@ -32,10 +33,15 @@ class Floors:
         if now >= self._raise_at:
             self._raise_at = now + LAG
             self._floors, self._next = self._next, dict(self._highest)
-        if now >= self._full_look_at:
+        if now >= self._full_look_at - EARLY * self._every:
             self._full_look_at = now + self._every
             return None
         return [self._floors.get(number, 0) for number in subscriptions]
+
+    def next_full_look(self) -> float:
+        """In how many seconds it is due at the latest; infinity where it is overdue: then nothing could be claimed."""
+        seconds = self._full_look_at - time.monotonic()
+        return seconds if seconds > 0 else float("inf")
 
     def claimed(self, claims: Iterable[Claimed]) -> None:
         """What a claim took, and with it everything before."""

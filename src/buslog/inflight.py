@@ -181,6 +181,7 @@ class InFlight:
             if (settlement.message_id, settlement.subscription_id) not in accepted:
                 log.warning("stale outcome of delivery %s × %s refused", *key[:2], extra=self.fields(settlement))
             self._in_flight.pop(key, None)
+            self._cancelled.discard(key)  # of a coroutine that went on all the same
             self._resolve(key, settlement.outcome)
             subscription = self._hosted.get(settlement.subscription_id)
             if subscription is not None and subscription.holds_back:
@@ -209,6 +210,8 @@ class InFlight:
         """Stop the coroutines whose delivery is no longer ours. A plain function runs on; its outcome is refused."""
         for key in await self._store.taken_away(list(self._in_flight.keys() - self._committed)):
             task, subscription = self._in_flight.get(key), self._hosted.get(key[1])
+            if key in self._committed:
+                continue  # meanwhile: it is gone because it has succeeded
             if task is None or task.done() or subscription is None or subscription.runs_in_thread:
                 continue
             log.warning("delivery %s × %s was cancelled, or rescued; stopping it", *key[:2])

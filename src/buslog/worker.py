@@ -173,7 +173,7 @@ class Worker:
         if claims and self._behind:
             return 0.0
         await self._look_for_one_alone()
-        return min([next_look, *self._next_starts(claims)])
+        return min([next_look, self._floors.next_full_look(), *self._next_starts(claims)])
 
     async def _claim(self) -> list[Claimed]:
         claims: list[Claimed] = []

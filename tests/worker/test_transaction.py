@@ -235,3 +235,35 @@ async def test_what_a_block_raises_is_heard_also_when_its_connection_is_broken(
 def bus_dsn(bus: Bus) -> str:
     running: Any = bus._running
     return str(running.database.dsn)
+
+
+async def test_what_commits_while_a_cancel_of_another_is_looked_up_is_not_stopped(
+    bus: Bus, connection: db.Connection
+) -> None:
+    asked, committed, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @bus.on("booked", id="ledger", mode="sync")
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+            await asked.wait()
+        committed.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+
+    async with bus:
+        running: Any = bus._running
+        taken_away = running.store.taken_away
+
+        async def slowly(keys: Any) -> Any:
+            if keys:
+                asked.set()
+                await committed.wait()
+            return await taken_away(keys)
+
+        running.store.taken_away = slowly
+        emission = bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("running",)])
+        connection.execute("NOTIFY buslog_cancelled")
+        await emission
+        assert ended.is_set()

@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -346,3 +347,36 @@ async def test_a_nonsense_time_is_refused(bus: Bus, wrong: dict[str, Any]) -> No
     async with bus:
         with pytest.raises(InvalidMessage):
             bus.emit("departed", **wrong)
+
+
+async def test_a_late_commit_below_what_was_claimed_since_is_found_within_the_poll(dsn18: str) -> None:
+    bus = Bus(settings=Settings(dsn=dsn18, poll=1.0, lease=5.0))
+    ran: dict[UUID, float] = {}
+
+    async def departed(message: Message) -> None:
+        ran[message.id] = time.monotonic()
+
+    bus.on("departed", departed)
+    async with bus:
+        running: Any = bus._running
+        worker = running.worker
+        below, looks = worker._floors.below, []
+
+        def looked(subscriptions: Any) -> Any:
+            looks.append(below(subscriptions))
+            return looks[-1]
+
+        worker._floors.below = looked
+        with db.connect(dsn18) as own, db.connect(dsn18) as others:
+            with own.transaction():
+                row = own.execute("SELECT buslog.emit('departed', '{}')").fetchone()
+                assert row is not None
+                give_up_at = time.monotonic() + 10
+                while not (looks and looks[-1] is None and len(ran) > 50):  # just after a look everywhere
+                    assert time.monotonic() < give_up_at
+                    others.execute("SELECT buslog.emit('departed', '{}')")
+                    worker._wake.set()
+                    await asyncio.sleep(0.01)
+            committed_at = time.monotonic()
+        await until(lambda: row[0] in ran)
+    assert ran[row[0]] - committed_at < 1.15, "the poll is 1 s"
