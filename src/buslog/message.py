@@ -84,7 +84,8 @@ class Message(Record[PayloadT]):
         settle commit together, at the end of the block, or not at all.
 
         The block raises what it raises; leaving it raises `StaleDelivery` where the delivery was cancelled or rescued
-        meanwhile, and `OutcomeUnknown` where the connection broke during the commit. Once per attempt, while it runs.
+        meanwhile, and `OutcomeUnknown` where the connection broke during the commit. TypeError for `with` in a
+        coroutine and for `async with` outside the bus's event loop. Once per attempt, while it runs.
         """
         if self.begin is None:
             raise RuntimeError("only a message that is being handled by a worker has a transaction")

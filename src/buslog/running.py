@@ -83,7 +83,10 @@ class Running:
         if self.is_here():
             self.outbox.put(letter)
         else:
-            self.loop.call_soon_threadsafe(self._post_from_thread, letter)
+            try:
+                self.loop.call_soon_threadsafe(self._post_from_thread, letter)
+            except RuntimeError:  # the loop was closed without a stop
+                raise not_started() from None
 
     def _post_from_thread(self, letter: Letter) -> None:
         if self.ended:

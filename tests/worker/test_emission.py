@@ -12,7 +12,7 @@ import pytest
 
 from buslog import Bus, Message
 from buslog.config import Settings
-from buslog.errors import BuslogError, InvalidMessage, OutcomeUnknown
+from buslog.errors import BuslogError, BusNotStarted, InvalidMessage, OutcomeUnknown
 from buslog.message import Emitted
 
 SHORT = Settings(poll=0.1, lease=2.0, grace=0.2)
@@ -143,3 +143,14 @@ async def test_many_that_are_refused_do_not_sink_the_others_of_their_commit(dsn1
         with pytest.raises(BuslogError, match="key"):
             await many
         assert isinstance(await last, Emitted)
+
+
+async def test_an_emit_on_a_bus_whose_event_loop_is_closed_is_refused(dsn18: str) -> None:
+    async with Bus(host=False, settings=Settings(dsn=dsn18)) as bus:
+        running: Any = bus._running
+        loop, closed = running.loop, asyncio.new_event_loop()
+        closed.close()
+        running.loop = closed
+        with pytest.raises(BusNotStarted):
+            await asyncio.to_thread(bus.emit, "departed")
+        running.loop = loop
