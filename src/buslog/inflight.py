@@ -59,6 +59,7 @@ class InFlight:
         self.closing = False  # nothing more is to start
         self._releasing = False  # nor is what has been started to begin
         self.alone = False  # what runs is to have no neighbours
+        self.ran_alone = False  # something without neighbours has just ended
         self.alone_after = 0.0  # monotonic: neighbours that did not end get time before the next attempt
 
     # ── places ──────────────────────────────────────────────────────────────────
@@ -138,6 +139,7 @@ class InFlight:
             self.give_back(1)
             if alone:
                 self.alone = False
+                self.ran_alone = True
                 self._wake()
         if key in self._committed:
             await self._keep(claimed, outcome)

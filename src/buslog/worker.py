@@ -28,6 +28,7 @@ from buslog.subscription import Subscription
 
 log = logging.getLogger("buslog.worker")
 
+ALONE_BURST = 5.0  # seconds that one delivery after the other may run alone before the others have their turn
 RECONCILE_EVERY = 30.0  # seconds between looks for deliveries leased to us whose claim we never heard of
 
 
@@ -55,6 +56,7 @@ class Worker:
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY
         self._due_check_at = 0.0
         self._alone_check_at = 0.0
+        self._alone_until = 0.0
         self._next_start_at: dict[int, float] = {}  # by rate-limited subscription that was claimed
 
     # ── what the bus asks ───────────────────────────────────────────────────────
@@ -168,11 +170,16 @@ class Worker:
         """
         if time.monotonic() >= self._reconcile_at:
             await self._reconcile()
+        if self._in_flight.ran_alone and time.monotonic() < self._alone_until:
+            await self._look_for_one_alone()  # the next of them, while there are no neighbours
         claims = await self._claim() if self._hosted and self._id is not None else []
         next_look = await self._promote_due()
+        if time.monotonic() >= self._alone_check_at:
+            self._alone_check_at = time.monotonic() + self._settings.poll
+            self._alone_until = time.monotonic() + ALONE_BURST
+            await self._look_for_one_alone()
         if claims and self._behind:
             return 0.0
-        await self._look_for_one_alone()
         return min([next_look, self._floors.next_full_look(), *self._next_starts(claims)])
 
     async def _claim(self) -> list[Claimed]:
@@ -204,15 +211,10 @@ class Worker:
         return [at - now for at in self._next_start_at.values()]
 
     async def _look_for_one_alone(self) -> None:
-        """Once a poll: take a delivery that is to run with no neighbours; nothing more is claimed until it has run."""
-        now = time.monotonic()
-        if (
-            self._in_flight.alone
-            or self._in_flight.closing
-            or now < max(self._alone_check_at, self._in_flight.alone_after)
-        ):
+        """Take a delivery that is to run with no neighbours; nothing more is claimed until it has run."""
+        self._in_flight.ran_alone = False
+        if self._in_flight.alone or self._in_flight.closing or time.monotonic() < self._in_flight.alone_after:
             return
-        self._alone_check_at = now + self._settings.poll
         async with self._gate.shared():
             if self._id is None:
                 return

@@ -55,7 +55,7 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
 
 
 def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
-    """Seconds from a kill to the next start of what it left unfinished, at worst."""
+    """Seconds from the first kill of a delivery to its next start, at worst. What was killed twice waits to run alone."""
     runs = defaultdict(list)
     for run in read_runs(fleet.runs_file):
         runs[run.delivery].append(run)
@@ -63,9 +63,14 @@ def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
     for each in runs.values():
         ended = {(run.attempt, run.pid) for run in each if run.what == "end"}
         starts = [run for run in each if run.what == "start"]
-        for cut, again in itertools.pairwise(starts):
-            if cut.pid in killed_at and (cut.attempt, cut.pid) not in ended:
-                worst = max(worst, again.at - killed_at[cut.pid])
+        killed = [
+            (cut, again)
+            for cut, again in itertools.pairwise(starts)
+            if cut.pid in killed_at and (cut.attempt, cut.pid) not in ended
+        ]
+        if killed:
+            cut, again = killed[0]
+            worst = max(worst, again.at - killed_at[cut.pid])
     return worst
 
 

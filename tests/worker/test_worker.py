@@ -380,3 +380,32 @@ async def test_a_late_commit_below_what_was_claimed_since_is_found_within_the_po
             committed_at = time.monotonic()
         await until(lambda: row[0] in ran)
     assert ran[row[0]] - committed_at < 1.15, "the poll is 1 s"
+
+
+async def test_what_is_to_run_alone_gets_its_turn_behind_a_backlog_that_never_ends(
+    test_settings: Settings, dsn: str
+) -> None:
+    bus = Bus(settings=test_settings.model_copy(update={"concurrency": 2}))
+    ran: list[str] = []
+
+    async def busy(message: Message) -> None:
+        await asyncio.sleep(0.01)
+        await bus.emit("busy")  # two for each that ends
+        await bus.emit("busy")
+
+    async def killer(message: Message) -> None:
+        ran.append(str(message.id))
+
+    bus.on("busy", busy, id="busy", retry=QUICK)
+    bus.on("killer", killer, id="killer")
+    async with bus:
+        with db.connect(dsn) as other:
+            for _ in range(20):
+                await bus.emit("busy")
+            with other.transaction():
+                for _ in range(5):
+                    other.execute("SELECT buslog.emit('killer', '{}')")
+                other.execute("UPDATE buslog.deliveries d SET alone = true FROM buslog.subscriptions s"
+                              " WHERE s.id = d.subscription_id AND s.subscription = 'killer'")  # fmt: skip
+            await until(lambda: len(ran) == 5, 8)
+            bus.off("busy", busy)
