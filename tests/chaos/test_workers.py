@@ -55,7 +55,7 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
 
 
 def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
-    """Seconds from the first kill of a delivery to its next start, at worst. What was killed twice waits to run alone."""
+    """Seconds from the first kill of a delivery to its next start, at worst. What is killed twice runs alone."""
     runs = defaultdict(list)
     for run in read_runs(fleet.runs_file):
         runs[run.delivery].append(run)
