@@ -16,7 +16,7 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 8  # the four that are kept, rescue, the fold, and two for the others
+POOL_SIZE = 9  # the four that are kept, rescue, the fold, the stored runs, and two for the others
 KEEPS_CONNECTION = {"emit_many", "notify", "claim", "settle"}
 
 T = TypeVar("T")
@@ -98,6 +98,16 @@ class Orphan(NamedTuple):
     charged: int
     retry: RetryPolicy
     worker: str
+
+
+class Step(NamedTuple):
+    """What one step of a stored run did. `run` is None when none was due; `next_in`: seconds until the next step of any
+    run, None when nothing is left to do.
+    """
+
+    run: int | None
+    moved: int
+    next_in: float | None
 
 
 class Settlement(NamedTuple):
@@ -271,9 +281,14 @@ class Store:
         await self._do("forget_retired", ())
 
     async def upkeep(self) -> None:
-        """Make the partitions of the next three months; forget dedupe keys whose window has ended."""
+        """Make the partitions of the next three months; forget dedupe keys whose window has ended, and old previews."""
         await self._rows("ensure_partitions", ())
         await self._do("forget_dedupe", ())
+        await self._do("forget_previews", ())
+
+    async def carry_on(self, places: int) -> Step:
+        """One step of the stored run whose turn it is: at most `places` deliveries are sent, in one transaction."""
+        return Step._make((await self._rows("carry_on", (places,)))[0])
 
     async def fold(self, places: int) -> bool:
         """Add what has become visible to the series, about `places` rows of each kind; true when there is more."""

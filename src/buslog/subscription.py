@@ -47,6 +47,8 @@ class CommandOptions(TypedDict, total=False):
     """Whose deliveries a worker takes first when it has few places: the higher, -100 to 100."""
     outage: Outage | None
     """When to believe that what it calls is down: see `Outage`."""
+    unsafe_to_replay: str | None
+    """Why no bulk replay may send its deliveries again; None: it may. A person still replays one by one."""
 
 
 class Options(CommandOptions, total=False):
@@ -84,6 +86,7 @@ class Subscription:
     outage: Outage | None = None
     ordered_by_key: bool = False
     on_failure: OnFailure = "block"
+    unsafe_to_replay: str | None = None
     payload_type: TypeAdapter[Any] | None = None
 
     @property
@@ -115,6 +118,7 @@ class Subscription:
             "rate_per": self.rate and self.rate.per,
             "outage_after": self.outage and self.outage.after,
             "outage_probe": self.outage and self.outage.probe_every,
+            "unsafe_to_replay": self.unsafe_to_replay,
         }
 
     @cached_property
@@ -258,6 +262,12 @@ def _check_limits(new: Subscription) -> None:
         raise InvalidSubscription(
             field="on_failure", rule="is block or skip", was=str(new.on_failure), mend="Choose one of the two."
         )
+    if new.unsafe_to_replay is not None:
+        try:
+            check_name(new.unsafe_to_replay)
+        except InvalidMessage as error:
+            mend = "Say in a sentence why, or leave it out."
+            raise error.recast(InvalidSubscription, field="unsafe_to_replay", mend=mend) from None
     if new.ordered_by_key and new.mode is not Mode.ASYNC:
         raise InvalidSubscription(
             field="ordered_by_key", rule="goes with mode async", was=f"mode {new.mode}",

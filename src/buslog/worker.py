@@ -23,6 +23,7 @@ from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import BACKOFF, Gate, end_all, surviving, wait_for
 from buslog.notifier import Notifier
 from buslog.rescue import Rescue
+from buslog.sending import Sending
 from buslog.store import NOBODY, Lease, Settlement, Store
 from buslog.subscription import Subscription
 
@@ -49,6 +50,7 @@ class Worker:
         self._in_flight = InFlight(
             dsn, store, notifier, settings, worker=self.name, hosted=self._hosted, wake=self._wake.set
         )
+        self._sending = Sending(store, settings.poll, self._wake.set)
         self._floors = Floors(settings.poll)
         self._fan_outs: dict[str, int] = {}  # hosted subscriptions, by name
         self._behind = False  # the last claim took all it could: more waits than there are places for
@@ -68,7 +70,7 @@ class Worker:
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
         loops = {"claim": self._claim_loop, "settle": self._in_flight.settling.run, "listen": self._listen_loop,
-                 "rescue": rescue.run, "fold": Folding(self._store).run}  # fmt: skip
+                 "rescue": rescue.run, "fold": Folding(self._store).run, "sending": self._sending.run}  # fmt: skip
         self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:
@@ -254,11 +256,14 @@ class Worker:
                     with db.translated(self._dsn):
                         await connection.execute("LISTEN buslog")
                         await connection.execute("LISTEN buslog_cancelled")
+                        await connection.execute("LISTEN buslog_replays")
                         self._wake.set()  # what was said while nobody listened
                         await self._in_flight.stop_cancelled()
                         async for told in connection.notifies():
                             if told.channel == "buslog_cancelled":
                                 await self._in_flight.stop_cancelled()
+                            if told.channel == "buslog_replays":
+                                self._sending.look()
                             self._wake.set()
             except BuslogError as error:
                 log.warning("listen: %s; the poll goes on", error)

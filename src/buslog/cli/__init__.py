@@ -13,6 +13,7 @@ import click
 from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence_stdout, verbatim, wants_json
 from buslog.cli.files import export, import_, migrate
 from buslog.cli.looking import doctor, metrics
+from buslog.cli.many import runs
 from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
@@ -80,7 +81,8 @@ def buslog() -> None:
 
 
 for command in (
-    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, pause, resume, export, import_,
+    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, pause, resume,
+    export, import_,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

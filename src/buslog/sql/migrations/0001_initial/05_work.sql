@@ -46,7 +46,7 @@ BEGIN
         ordered_by_key = coalesce(chosen.ordered_by_key, false), skips_failed = coalesce(chosen.skips_failed, false),
         priority = coalesce(chosen.priority, 0), concurrency = chosen.concurrency,
         rate_count = chosen.rate_count, rate_per = chosen.rate_per,
-        outage_after = chosen.outage_after, outage_probe = chosen.outage_probe,
+        outage_after = chosen.outage_after, outage_probe = chosen.outage_probe, unsafe_to_replay = chosen.unsafe_to_replay,
         payload_schema = payload_schema, description = description, code_version = code_version, active = true
         WHERE s.subscription = subscription RETURNING s.id INTO number;
     DELETE FROM buslog.routes r WHERE r.subscription_id = number AND r.name <> ALL (names);

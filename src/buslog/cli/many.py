@@ -1,0 +1,135 @@
+"""runs: replay, run now or cancel of all that a filter finds, through `replays`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buslog.cli.common import JSON_OPTION, examples, give, opened
+from buslog.filter import Filter, Range
+from buslog.operations import Actor
+
+if TYPE_CHECKING:
+    from buslog.replays import Preview, Replays, Run
+
+VERBS = ("replay", "run now", "cancel")
+
+
+def replays(dsn: str) -> Replays:
+    from buslog.replays import Replays  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
+    return Replays(dsn, Actor.local("cli"))
+
+
+@click.group(
+    epilog=examples(
+        "buslog runs preview replay --state failed --name shipmentDeparted --from 2026-11-01",
+        'buslog runs start 12 --reason "the carrier is back"',
+        "buslog runs stop 12",
+    )
+)
+def runs() -> None:
+    """Replay, run now or cancel all that a filter finds: preview, start, show, stop.
+
+    Workers carry a run on; nobody has to stay for it.
+    """
+
+
+@runs.command(epilog=examples("buslog runs preview replay --state failed --subscription freight.emails:send"))
+@click.argument("verb", type=click.Choice(VERBS))
+@click.option("--key", help="Exactly this key.")
+@click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
+@click.option("--subscription", help="Exactly this subscription.")
+@click.option("--error", help="Exactly this type of the last error.")
+@click.option("--state", "states", multiple=True, help="This state; repeat it for any of several.")
+@click.option("--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z.")
+@click.option("--to", "until", metavar="TIME", help="Emitted before.")
+def preview(verb: str, names: tuple[str, ...], states: tuple[str, ...], **given: str | None) -> None:
+    """Freeze what a filter finds, and say what a run would do; prints the run's number first.
+
+    Nothing is sent. A preview that is not started within an hour is forgotten.
+    """
+    places = {"since": "from", "until": "to"}
+    params: dict[str, str | list[str]] = {places.get(name, name): value or "" for name, value in given.items()}
+    filter_ = Filter.from_params({**params, "name": list(names), "state": list(states)}, default=Range.ALL)
+    from buslog.replays import Verb  # noqa: PLC0415
+
+    with opened() as database:
+        found = replays(database.dsn).preview(filter_, Verb(verb))
+    _give_preview(found)
+
+
+@runs.command(epilog=examples("buslog runs again 12"))
+@click.argument("run", type=int)
+def again(run: int) -> None:
+    """Preview a replay of what failed again in a run."""
+    with opened() as database:
+        found = replays(database.dsn).preview_failed(run)
+    _give_preview(found)
+
+
+@runs.command(epilog=examples('buslog runs start 12 --reason "the carrier is back" --rate 20'))
+@click.argument("run", type=int)
+@click.option("--reason", default="", help="Why; kept in the audit. A cancel needs one.")
+@click.option("--canary", type=int, default=5, show_default=True, help="So many first; the rest once they succeeded.")
+@click.option("--rate", type=float, help="Sent in a second.")
+@click.option("--undo", type=float, default=10.0, show_default=True, help="Seconds in which a stop prevents all of it.")
+def start(run: int, *, reason: str, canary: int, rate: float | None, undo: float) -> None:
+    """Start a previewed run."""
+    with opened() as database:
+        found = replays(database.dsn).start(run, reason=reason, canary=canary, rate=rate, undo=undo)
+    _give_run(found)
+
+
+@runs.command(epilog=examples("buslog runs stop 12"))
+@click.argument("run", type=int)
+@click.option("--reason", default="", help="Why; kept in the audit.")
+def stop(run: int, reason: str) -> None:
+    """Send nothing more of a run; what was sent goes on."""
+    with opened() as database:
+        found = replays(database.dsn).stop(run, reason=reason)
+    _give_run(found)
+
+
+@runs.command(epilog=examples("buslog runs show 12 --json"))
+@click.argument("run", type=int)
+def show(run: int) -> None:
+    """How far a run is."""
+    with opened() as database:
+        found = replays(database.dsn).run(run)
+    _give_run(found)
+
+
+for command in runs.commands.values():
+    command.params.append(JSON_OPTION)
+
+
+def _give_preview(found: Preview) -> None:
+    skipped = {reason: str(count) for reason, count in found.skipped.items()}
+    more = " (the filter finds more; these are the oldest)" if found.is_capped else ""
+    superseded = "not found out in time" if found.superseded is None else f"{found.superseded:,}"
+    oldest = f"{found.oldest:%Y-%m-%dT%H:%M:%SZ}" if found.oldest else "none"
+    give(
+        {**_document(found), "skipped": skipped},
+        str(found.run),
+        f"eligible\t{found.eligible:,}{more}",
+        f"oldest\t{oldest}",
+        f"superseded\t{superseded}",
+        *(f"skipped, {reason}\t{count}" for reason, count in skipped.items()),
+    )
+
+
+def _give_run(found: Run) -> None:
+    numbers = ("waiting", "sent", "succeeded", "failed_again", "cancelled", "skipped")
+    why = f": {found.stopped_why}" if found.stopped_why else ""
+    give(
+        _document(found),
+        f"{found.id}\t{found.verb}\t{found.state}{why}",
+        *(f"{name.replace('_', ' ')}\t{getattr(found, name):,}" for name in numbers),
+    )
+
+
+def _document(found: Preview | Run) -> dict[str, Any]:
+    return {**asdict(found), "filter": found.filter.to_params(default=Range.ALL)}
