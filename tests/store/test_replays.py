@@ -114,17 +114,20 @@ async def test_what_no_live_worker_hosts_is_skipped_but_for_a_cancel(
 async def test_only_a_later_success_of_the_same_name_key_and_subscription_supersedes(
     scene: Scene, replays: Replays
 ) -> None:
-    old = await fail(scene, 1, key="S-1")
-    await scene.emit("departed", key="S-1")
+    await scene.subscribe("mail", ["departed", "arrived"])
+    old, other_name, other_subscription = [await fail(scene, 1, key=f"S-{place}") for place in range(3)]
+    await scene.emit("departed", key="S-0")
+    await scene.emit("arrived", key="S-1")
     await settle_all(scene)
-    new = await fail(scene, 1, key="S-1")
-    other = await fail(scene, 1, key="S-2")
-    await scene.subscribe("task", "arrived")
-    await scene.emit("arrived", key="S-2")
-    await settle_all(scene)
+    new = await fail(scene, 1, key="S-0")
+    task = await scene.subscribe("task")
+    newest = await scene.emit("departed", key="S-2")
+    for claimed in await scene.claim():
+        await scene.settle(claimed, State.SUCCEEDED if claimed.subscription_id == task else State.FAILED)
     found = replays.preview(FAILED)
     marked = {item.message_id: item.superseded for item in replays.items(found.run)}
-    assert marked == {old[0]: True, new[0]: False, other[0]: False}
+    not_marked = dict.fromkeys([new[0], other_name[0], other_subscription[0], newest], False)
+    assert marked == {old[0]: True, **not_marked}
     assert found.superseded == 1
 
 
@@ -249,13 +252,15 @@ async def test_a_run_can_be_stopped_at_each_point_and_sends_nothing_more(
     await fail(scene, 7)
     run = replays.start(replays.preview(FAILED).run, canary=1, undo=0).id
     for _ in range(steps):
-        await carry_on(scene, connection, places=2)
         await settle_all(scene)
+        await carry_on(scene, connection, places=2)
     stopped = replays.stop(run, reason="wrong filter")
     assert (stopped.state, stopped.stopped_why) == (RunState.STOPPED, "by local:tester")
     await carry_on(scene, connection, steps=3)
-    assert await settle_all(scene) == 0
-    assert item_states(replays, run)["waiting"] == stopped.waiting > 0
+    await settle_all(scene)
+    await carry_on(scene, connection)
+    assert item_states(replays, run) == Counter(succeeded=7 - stopped.waiting, waiting=stopped.waiting)
+    assert stopped.waiting > 0
     with pytest.raises(OperationRefused, match="is under way"):
         replays.stop(run)
     assert audited(connection)["stop"] == 1
@@ -294,6 +299,29 @@ async def test_a_delivery_that_was_sent_and_failed_again_meanwhile_is_not_sent_b
     (item,) = replays.items(run)
     assert (item.state, item.reason) == (ItemState.SKIPPED, "failed meanwhile")
     assert replays.run(run).state is RunState.ENDED
+
+
+async def test_what_is_sent_and_fails_again_while_a_step_looks_is_seen_by_it(
+    scene: Scene, replays: Replays, connection: db.Connection
+) -> None:
+    (message,) = await fail(scene, 1)
+    run = replays.start(replays.preview(FAILED).run, canary=0, undo=0).id
+    with connection.transaction():  # all of it between the look and the move of a step that does not wait
+        number = scene.numbers["mail"]
+        connection.execute("SELECT buslog.replay(%s::uuid[], %s::integer[])", [[message], [number]])
+        step = asyncio.create_task(scene.store.carry_on(1000))
+        await asyncio.sleep(0.5)
+        connection.execute("DELETE FROM buslog.deliveries")
+        connection.execute(
+            """INSERT INTO buslog.ended_deliveries
+                   (message_id, subscription_id, generation, attempts, repeats, state, finished_at)
+               VALUES (%s, %s, 2, 1, 0, 'failed', now())""",
+            [message, number],
+        )
+    await step
+    (item,) = replays.items(run)
+    assert (item.state, item.reason) == (ItemState.SKIPPED, "failed meanwhile")
+    assert await scene.claim() == []
 
 
 async def test_what_failed_again_is_sent_once_more_by_a_run_of_its_own(
