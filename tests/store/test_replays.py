@@ -131,6 +131,18 @@ async def test_only_a_later_success_of_the_same_name_key_and_subscription_supers
     assert found.superseded == 1
 
 
+async def test_what_supersedes_is_left_open_where_it_takes_too_long_to_find_out(
+    scene: Scene, replays: Replays, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fail(scene, 2)
+    connection.execute("CREATE OR REPLACE FUNCTION buslog.mark_superseded(run bigint) RETURNS integer"
+                       " LANGUAGE sql AS 'SELECT pg_sleep(30); SELECT 0'")  # fmt: skip
+    monkeypatch.setattr(db, "LOOK_MS", 100)
+    found = replays.preview(FAILED)
+    assert (found.eligible, found.superseded) == (2, None)
+    assert replays.start(found.run).state is RunState.WAITING
+
+
 async def test_what_was_cancelled_is_replayed_only_where_the_filter_asks_for_it(
     scene: Scene, replays: Replays, operations: Operations
 ) -> None:
