@@ -207,7 +207,8 @@ async def fetch(
                 raise
             await asyncio.sleep(random.uniform(0, 0.01 * time))  # noqa: S311  (jitter)
         else:
-            return await cursor.fetchall() if cursor.description else []
+            # Not `description`, which makes an object of each column.
+            return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
     raise AssertionError("the last time returns or raises")
 
 

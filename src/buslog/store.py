@@ -346,4 +346,4 @@ def settle_values(
 
 def _column(values: list[T | None]) -> list[T | None] | None:
     """An array, or null in place of an array of nulls: most columns are empty, and cost nothing then."""
-    return values if any(value is not None for value in values) else None
+    return None if values.count(None) == len(values) else values

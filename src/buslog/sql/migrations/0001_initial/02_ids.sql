@@ -10,15 +10,17 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     FROM (SELECT (extract(epoch FROM moment) * 1000000)::bigint AS us) AS t
 $$;
 
--- A new id for a moment. Ids drawn in one microsecond are in no order. Their 62 random bits come from random(), which
--- each session seeds strongly: an id is no secret, and strong randomness for each took half of its making.
-CREATE FUNCTION buslog.new_id(moment timestamptz) RETURNS uuid
-LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED AS $$
+-- A new id for a moment, in microseconds since 1970. Ids drawn in one microsecond are in no order. Their 62 random bits
+-- come from random(), which each session seeds strongly: an id is no secret, and strong randomness for each took half of
+-- its making.
+CREATE FUNCTION buslog.new_id(us bigint) RETURNS uuid LANGUAGE sql VOLATILE PARALLEL RESTRICTED AS $$
     SELECT encode(int8send((us / 1000) << 16 | 28672 | (us % 1000) * 4096 / 1000)  -- 28672: 0x7000, the version
                   || int8send((1::bigint << 63)  -- the variant
                               | (floor(random() * 2147483648)::bigint << 31)
                               | floor(random() * 2147483648)::bigint), 'hex')::uuid
-    FROM (SELECT (extract(epoch FROM moment) * 1000000)::bigint AS us) AS t
+$$;
+CREATE FUNCTION buslog.new_id(moment timestamptz) RETURNS uuid LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED AS $$
+    SELECT buslog.new_id((extract(epoch FROM moment) * 1000000)::bigint)
 $$;
 
 -- The time an id carries, to the millisecond.

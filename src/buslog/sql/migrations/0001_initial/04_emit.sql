@@ -175,6 +175,7 @@ DECLARE
     state record;
     taken record;
     base timestamptz := clock_timestamp();
+    base_us bigint := extract(epoch FROM base) * 1000000;
 BEGIN
     SELECT string_to_array(s.key_field, '.') AS key_path,
            (SELECT max(p.until_time) FROM buslog.partitions p) AS until_time,
@@ -200,8 +201,8 @@ BEGIN
     WITH said AS MATERIALIZED (
         SELECT t.*,
                CASE WHEN NOT buslog.is_fit(t.name, t.payload, t.key) THEN buslog.refuse_message(t.name, t.payload, t.key)
-                    WHEN taken.ids = '{}' THEN buslog.new_id(t.emitted_at)
-                    ELSE coalesce(taken.ids[t.place], buslog.new_id(t.emitted_at)) END AS id,
+                    WHEN taken.ids = '{}' THEN buslog.new_id(base_us + t.place - 1)
+                    ELSE coalesce(taken.ids[t.place], buslog.new_id(base_us + t.place - 1)) END AS id,
                greatest(t.due_at, t.emitted_at + make_interval(secs => t.delay)) AS due
         FROM (
             SELECT u.place::integer, u.name, u.payload, u.correlation_id, u.causation_id, u.traceparent,
@@ -210,6 +211,7 @@ BEGIN
             FROM unnest(names, payloads, keys, correlation_ids, causation_ids, traceparents, delays, due_ats)
                  WITH ORDINALITY AS u (name, payload, key, correlation_id, causation_id, traceparent, delay, due_at, place)
             WHERE u.place <> ALL (taken.duplicates)
+            OFFSET 0                                 -- each key and moment once, not wherever it is named
         ) AS t
     ), placed AS MATERIALIZED (
         SELECT f.*, f.hosted AND NOT f.waits AND (f.mode = 'sync' OR f.place <= started) AS leased,
