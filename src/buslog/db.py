@@ -192,6 +192,11 @@ def make_sync_pool(dsn: str, size: int) -> SyncPool:
     )  # fmt: skip
 
 
+def is_idle(connection: AsyncConnection) -> bool:
+    """Whether a connection is well, and in no transaction."""
+    return connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
 async def fetch(
     connection: AsyncConnection, name: str, values: Sequence[Any] | Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:

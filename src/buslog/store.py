@@ -17,7 +17,8 @@ from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
 POOL_SIZE = 9  # the four that are kept, rescue, the fold, the stored runs, and two for the others
-KEEPS_CONNECTION = {"emit_many", "notify", "claim", "settle"}
+# These keep a connection from one call to the next, by what it is for.
+KEPT = {"emit_lone": "emit", "emit_many": "emit", "notify": "notify", "claim": "claim", "settle": "settle"}
 
 T = TypeVar("T")
 
@@ -185,18 +186,13 @@ class Store:
 
         Raises `InvalidMessage` (nothing is stored) and `OutcomeUnknown` (the connection broke during the commit).
         """
-        rows = await self._rows(
-            "emit_many",
-            (
-                [m.name for m in said], [m.payload for m in said], _column([m.key for m in said]),
-                _column([m.correlation_id for m in said]), _column([m.causation_id for m in said]),
-                _column([m.traceparent for m in said]), _column([m.delay for m in said]),
-                _column([m.due_at for m in said]), _column([m.dedupe_key for m in said]),
-                _column([m.dedupe_window for m in said]),
-                lease.worker, lease.hosts, lease.places,
-            ),
-            committing=True,
-        )  # fmt: skip
+        worker = (lease.worker, lease.hosts, lease.places)
+        if len(said) == 1:
+            rows = await self._rows("emit_lone", (*said[0], *worker), committing=True)
+        else:
+            names, payloads, *columns = map(list, zip(*said, strict=True)) if said else [[]] * len(Said._fields)
+            values = (names, payloads, *map(_column, columns), *worker)
+            rows = await self._rows("emit_many", values, committing=True)
         return [
             Stored(row[1], row[2], row[3], row[4], row[5], row[6], row[7] or (), row[8] or (), row[9] or (), row[10])
             for row in sorted(rows)  # by their place; no two are equal there
@@ -316,16 +312,16 @@ class Store:
         """The hot queries keep their connection from one call to the next: fetching one from the pool takes a tenth of
         a lone emit. One that broke, or was left half-way, goes back to the pool, which replaces it.
         """
-        connection = self._kept.pop(query, None)
+        purpose = KEPT.get(query)
+        connection = self._kept.pop(purpose, None) if purpose else None
         if connection is None:
             with db.translated(self._dsn):
                 connection = await self._pool.getconn()
         try:
             yield connection
         finally:
-            keep = query in KEEPS_CONNECTION and query not in self._kept and not self._closing
-            if keep and not connection.closed and connection.info.transaction_status.name == "IDLE":
-                self._kept[query] = connection
+            if purpose and purpose not in self._kept and not self._closing and db.is_idle(connection):
+                self._kept[purpose] = connection
             else:
                 await self._pool.putconn(connection)
 
