@@ -182,7 +182,7 @@ class Store:
     # ── emit, claim, settle ─────────────────────────────────────────────────────
 
     async def emit_many(self, said: Sequence[Said], lease: Lease = NOBODY) -> list[Stored]:
-        """Store messages and their deliveries in one commit, in the order given.
+        """Store messages, one at least, and their deliveries in one commit, in the order given.
 
         Raises `InvalidMessage` (nothing is stored) and `OutcomeUnknown` (the connection broke during the commit).
         """
@@ -190,7 +190,7 @@ class Store:
         if len(said) == 1:
             rows = await self._rows("emit_lone", (*said[0], *worker), committing=True)
         else:
-            names, payloads, *columns = map(list, zip(*said, strict=True)) if said else [[]] * len(Said._fields)
+            names, payloads, *columns = map(list, zip(*said, strict=True))
             values = (names, payloads, *map(_column, columns), *worker)
             rows = await self._rows("emit_many", values, committing=True)
         return [

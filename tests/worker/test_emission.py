@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from buslog import Bus, Message
+from buslog import Bus, Message, db
 from buslog.config import Settings
 from buslog.errors import BuslogError, BusNotStarted, InvalidMessage, OutcomeUnknown
 from buslog.message import Emitted
@@ -154,3 +154,18 @@ async def test_an_emit_on_a_bus_whose_event_loop_is_closed_is_refused(dsn18: str
         with pytest.raises(BusNotStarted):
             await asyncio.to_thread(bus.emit, "departed")
         running.loop = loop
+
+
+async def test_more_than_one_commit_may_hold_is_refused_and_nothing_of_it_is_stored(
+    bus: Bus, connection: db.Connection
+) -> None:
+    async with bus:
+        with pytest.raises(InvalidMessage, match="fit into one commit"):
+            bus.emit_many("departed", ({} for _ in range(10_001)))
+        with pytest.raises(InvalidMessage, match="fit into one commit"):
+            bus.emit_many("departed", ({"text": "x" * 900_000} for _ in range(9)))
+        assert await bus.emit_many("departed", []) == []
+        emitted = await bus.emit_many("departed", ({"n": n} for n in range(300)))
+    stored = connection.execute("SELECT (payload ->> 'n')::integer FROM buslog.messages ORDER BY id").fetchall()
+    assert [row[0] for row in stored] == list(range(300))
+    assert len({one.id for one in emitted}) == 300

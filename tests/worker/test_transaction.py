@@ -104,6 +104,29 @@ async def test_a_delivery_that_was_cancelled_meanwhile_writes_nothing(
     assert log_rows(connection, "state", "booked") == [("cancelled",)]
 
 
+async def test_a_coroutine_whose_delivery_was_taken_over_meanwhile_writes_nothing(
+    bus: Bus, connection: db.Connection
+) -> None:
+    raised: list[BaseException] = []
+
+    @bus.on("booked", id="ledger")
+    async def book(message: Message) -> None:
+        try:
+            async with message.transaction() as own:
+                await own.execute("INSERT INTO ledger VALUES ('one')")
+                # What a rescue and the next claim do: the delivery is another worker's.
+                connection.execute("UPDATE buslog.deliveries SET ready_seq = nextval('buslog.ready_seq')")
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: raised)
+    assert [type(error) for error in raised] == [StaleDelivery]
+    assert entries(connection) == []
+
+
 async def test_what_is_raised_after_the_commit_does_not_undo_it(bus: Bus, connection: db.Connection) -> None:
     @bus.on("booked", id="ledger", retry=QUICK)
     async def book(message: Message) -> None:
