@@ -17,9 +17,10 @@ from typing import Any
 from uuid import UUID
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.insights import Insights
 from buslog.message import OPEN_STATES
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from examples.freight.outside import Carrier, MailServer
 from examples.freight.voyages import voyage
 

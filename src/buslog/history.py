@@ -29,9 +29,9 @@ from typing import IO, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.errors import BuslogError, InvalidImport, InvalidMessage, did_you_mean, shorten
 from buslog.message import ENDED_STATES, Kind
-from buslog.operations import Actor
 from buslog.payload import MAX_DEPTH, MAX_DIGITS, check_key, check_name, encode
 
 MAX_LINE_BYTES = 8_000_000  # a payload of 1 MB may be written six times as long, in \u escapes

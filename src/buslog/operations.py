@@ -6,42 +6,19 @@ Dashboard and CLI act through this room alone.
 
 from __future__ import annotations
 
-import getpass
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from buslog import db
+from buslog.desk import Desk
 from buslog.errors import InvalidMessage, NotFound, OperationRefused, UnknownCommand, did_you_mean
 from buslog.message import DeliveryRef
 from buslog.payload import check_key, check_name, encode
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts, and through which door: `dashboard` or `cli`."""
-
-    name: str
-    source: str
-
-    @classmethod
-    def local(cls, source: str) -> Actor:
-        """The visible identity of somebody at this machine: the user of the operating system."""
-        try:
-            return cls(f"local:{getpass.getuser()}", source)
-        except (OSError, KeyError):
-            return cls("local", source)
-
-
-class Operations:
-    """The operations on one database. A connection is opened for each: people act rarely."""
-
-    def __init__(self, dsn: str, actor: Actor) -> None:
-        self._dsn = dsn
-        self._actor = actor
+class Operations(Desk):
+    """The operations on messages, deliveries and subscriptions."""
 
     def replay(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
         """Send ended deliveries again, each as its next generation. Returns those that were sent.
@@ -158,18 +135,6 @@ class Operations:
                 field="command", rule="is registered", was=name, mend=did_you_mean(name, list(commands))
             )
         return commands[name]
-
-    def _audit(
-        self, connection: db.Connection, verb: str, outcome: Mapping[str, Any], *, message_id: UUID | None = None,
-        subscription: str | None = None, reason: str = "",
-    ) -> None:  # fmt: skip
-        values = (self._actor.name, verb, message_id, subscription, reason or None, json.dumps(outcome))
-        connection.execute(db.query("audit"), values)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[db.Connection]:
-        with db.connect(self._dsn) as connection, db.translated(self._dsn), connection.transaction():
-            yield connection
 
 
 def schema_errors(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:

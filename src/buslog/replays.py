@@ -4,9 +4,7 @@ stopped, and what failed again sent once more. Workers carry a run on (`sending`
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,12 +15,12 @@ from uuid import UUID
 import sqlalchemy
 
 from buslog import db
+from buslog.desk import Desk
 from buslog.errors import DatabaseUnavailable, InvalidFilter, NotFound, OperationRefused
 from buslog.filter import Filter, Range
 from buslog.insights import Count, aggregates
 from buslog.insights.rows import log_rows
 from buslog.message import OPEN_STATES, State
-from buslog.operations import Actor
 
 MOST = 20_000  # items of a run
 CANARY = 5
@@ -137,12 +135,8 @@ class Item:
     reason: str | None
 
 
-class Replays:
-    """The stored runs of one database. A connection is opened for each call: people act rarely."""
-
-    def __init__(self, dsn: str, actor: Actor) -> None:
-        self._dsn = dsn
-        self._actor = actor
+class Replays(Desk):
+    """The stored runs of one database."""
 
     def preview(self, filter_: Filter, verb: Verb = Verb.REPLAY, *, now: datetime | None = None) -> Preview:
         """Freeze what a filter finds, and say what a run of it would do. Nothing is sent, and a preview that is not
@@ -200,7 +194,7 @@ class Replays:
         with self._transaction() as connection:
             if connection.execute(db.query("start_run"), values).fetchone() is not None:
                 outcome = {"run": run, "deliveries": known.waiting, "filter": _text(known.filter)}
-                self._audit(connection, f"{known.verb} many", outcome, reason)
+                self._audit(connection, f"{known.verb} many", outcome, reason=reason)
         return self.run(run)
 
     def stop(self, run: int, *, reason: str = "") -> Run:
@@ -211,7 +205,7 @@ class Replays:
             values = {"run": run, "why": f"by {self._actor.name}"}
             stopped = connection.execute(db.query("stop_run"), values).fetchone()
             if stopped is not None:
-                self._audit(connection, "stop", {"run": run, "not sent": stopped[0]}, reason)
+                self._audit(connection, "stop", {"run": run, "not sent": stopped[0]}, reason=reason)
         found = self.run(run)
         if stopped is None:
             raise OperationRefused(
@@ -276,14 +270,6 @@ class Replays:
         assert row is not None
         marked: int = row[0]
         return marked
-
-    def _audit(self, connection: db.Connection, verb: str, outcome: Mapping[str, Any], reason: str) -> None:
-        connection.execute(db.query("audit"), (self._actor.name, verb, None, None, reason or None, json.dumps(outcome)))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[db.Connection]:
-        with db.connect(self._dsn) as connection, db.translated(self._dsn), connection.transaction():
-            yield connection
 
 
 def _taken(filter_: Filter, verb: Verb) -> tuple[State, ...]:

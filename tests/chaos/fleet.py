@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.message import DeliveryRef
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from buslog.store import Store
 
 from .app import bus

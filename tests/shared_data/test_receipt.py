@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.export import stream_csv
 from buslog.filter import Filter
 from buslog.history import ImportReport, import_history
-from buslog.operations import Actor
 from tests.conftest import SHARED, TestServer
 
 FILE = SHARED / "receipt.jsonl"

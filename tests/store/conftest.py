@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from buslog import Bus, RetryPolicy, db
+from buslog.desk import Actor
 from buslog.execution import Claimed, Outcome
 from buslog.message import DeliveryRef, State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from buslog.rescue import Rescue
 from buslog.store import Said, Settlement, Store
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.errors import InvalidImport
 from buslog.history import ImportReport, import_history
-from buslog.operations import Actor
 
 ACTOR = Actor("local:tester", "cli")
 

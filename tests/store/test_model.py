@@ -26,10 +26,11 @@ from hypothesis.stateful import (
 )
 
 from buslog import Bus, RetryPolicy, db
+from buslog.desk import Actor
 from buslog.errors import OperationRefused
 from buslog.execution import Claimed, Outcome
 from buslog.message import DeliveryRef, State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from buslog.rescue import Rescue
 from buslog.store import NOBODY, Lease, Said, Settlement, Store
 

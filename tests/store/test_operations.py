@@ -7,9 +7,10 @@ import pytest
 from pydantic import BaseModel
 
 from buslog import Bus, db
+from buslog.desk import Actor
 from buslog.errors import DatabaseUnavailable, InvalidMessage, NotFound, OperationRefused, UnknownCommand
 from buslog.message import DeliveryRef, State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from buslog.store import Lease, Said
 
 from .conftest import Scene, states

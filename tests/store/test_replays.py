@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from buslog import Bus, db
+from buslog.desk import Actor
 from buslog.errors import InvalidFilter, InvalidSubscription, NotFound, OperationRefused
 from buslog.filter import Filter, Range
 from buslog.message import State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from buslog.replays import MOST, ItemState, Replays, Run, RunState, Verb
 from buslog.store import Said
 

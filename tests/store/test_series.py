@@ -19,13 +19,14 @@ from sqlalchemy.event import listen
 
 from buslog import Bus, db, folding
 from buslog.config import Settings
+from buslog.desk import Actor
 from buslog.errors import InvalidFilter
 from buslog.filter import EARLIEST, LATEST, Filter, Range
 from buslog.history import import_history
 from buslog.insights import Insights
 from buslog.insights.rollup import DAY, HOUR, MINUTE, MONDAY, quantile, split
 from buslog.message import DeliveryRef, State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from tests.store.conftest import Scene
 
 if TYPE_CHECKING:

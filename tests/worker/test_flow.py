@@ -13,8 +13,9 @@ import pytest
 
 from buslog import Bus, Message, Outage, Rate, RetryPolicy, db
 from buslog.config import Settings
+from buslog.desk import Actor
 from buslog.message import DeliveryRef
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 
 from .conftest import log_rows, until
 

@@ -15,9 +15,9 @@ import pytest
 
 from buslog import Bus, Fail, Message, db
 from buslog.config import Settings
+from buslog.desk import Actor
 from buslog.filter import Filter
 from buslog.message import State
-from buslog.operations import Actor
 from buslog.replays import ItemState, Replays, Run, RunState, Verb
 
 from .conftest import QUICK, until

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from buslog import Bus, Fail, Message, RetryPolicy, db
+from buslog.desk import Actor
 from buslog.errors import StaleDelivery
 from buslog.message import DeliveryRef
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 from tests.worker.conftest import QUICK, log_rows, until
 
 

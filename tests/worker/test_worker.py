@@ -11,9 +11,10 @@ import pytest
 
 from buslog import Bus, Message, RetryPolicy, db
 from buslog.config import Settings
+from buslog.desk import Actor
 from buslog.errors import InvalidMessage
 from buslog.message import DeliveryRef
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 
 from .conftest import QUICK, log_rows, states, until
 

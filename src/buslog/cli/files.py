@@ -15,9 +15,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from buslog import db
 from buslog.cli.common import as_configuration, examples, give, opened, say, silence_stdout, verbatim, wants_json
+from buslog.desk import Actor
 from buslog.filter import Filter, Range
 from buslog.history import import_history, read_lines
-from buslog.operations import Actor
 
 LINE_FORMAT = verbatim(
     "A line:",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buslog.cli.common import JSON_OPTION, examples, give, opened
+from buslog.desk import Actor
 from buslog.filter import Filter, Range
-from buslog.operations import Actor
 
 if TYPE_CHECKING:
     from buslog.replays import Preview, Replays, Run

@@ -10,9 +10,10 @@ from uuid import UUID
 import click
 
 from buslog.cli.common import as_json, complain, examples, give, opened, read_payload, wants_json
+from buslog.desk import Actor
 from buslog.errors import BuslogError, NotFound, OperationRefused
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 
 if TYPE_CHECKING:
     from buslog.insights import DeliveryDetail, Insights

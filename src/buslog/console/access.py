@@ -6,8 +6,9 @@ import threading
 from functools import cache
 
 from buslog import db
+from buslog.desk import Actor
 from buslog.insights import Insights
-from buslog.operations import Actor, Operations
+from buslog.operations import Operations
 
 _lock = threading.Lock()
 _dsn: str | None = None
