@@ -11,8 +11,9 @@ install: .venv/run.stamp
 run: install
 	@$(BIN)/buslog up examples.freight:bus --also examples.freight.traffic
 
+# Two at a time: most of a test's time is spent waiting.
 test: .venv/dev.stamp browser node
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/dev.stamp
 	@$(BIN)/ruff format --check .

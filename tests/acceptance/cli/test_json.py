@@ -17,6 +17,8 @@ from buslog.cli import buslog as commands
 from ..conftest import wait_until
 from .conftest import Cli, value
 
+NOBODY = uuid.UUID(int=1)  # no message's id
+
 
 @pytest.mark.parametrize("name", commands.commands)
 def test_every_command_takes_json(name: str) -> None:
@@ -121,9 +123,9 @@ def test_import(cli: Cli) -> None:
         (["emit"], 2, "command line", "Missing argument 'NAME'"),
         (["emit", "x", "@absent.json"], 2, "command line", "absent.json"),
         (["run", "x"], 2, "command", "is registered"),
-        (["replay", str(uuid.uuid4())], 1, "message", "exists"),
+        (["replay", str(NOBODY)], 1, "message", "exists"),
         (["run-now", "42"], 2, "command line", "not a valid UUID"),
-        (["cancel", str(uuid.uuid4()), "nobody"], 1, "delivery", "exists"),
+        (["cancel", str(NOBODY), "nobody"], 1, "delivery", "exists"),
         (["pause", "nobody"], 1, "subscription", "exists"),
         (["resume", "nobody"], 1, "subscription", "exists"),
         (["export", "--state", "faild"], 2, "state", "is"),
