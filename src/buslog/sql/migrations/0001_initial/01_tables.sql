@@ -11,7 +11,9 @@ CREATE TYPE buslog.state AS ENUM (
 -- One row, so that an emit by SQL finds the key where an emit by Python finds it.
 CREATE TABLE buslog.settings (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    key_field  text NOT NULL DEFAULT 'shipmentId'
+    key_field  text NOT NULL DEFAULT 'shipmentId',
+    routing    bigint NOT NULL DEFAULT 1,            -- drawn anew whenever names may have other recipients than before
+    until_time timestamptz                           -- where the last partition ends
 );
 INSERT INTO buslog.settings DEFAULT VALUES;
 
@@ -80,10 +82,22 @@ CREATE TABLE buslog.dedupe (
 );
 CREATE INDEX dedupe_until ON buslog.dedupe (until);
 
+-- A subscription that hears a name, as an emit needs to know it.
+CREATE TYPE buslog.recipient AS (
+    subscription_id integer,
+    kind            buslog.kind,
+    mode            buslog.mode,
+    chain           smallint,                        -- its place among the serial ones: 1 is the head
+    ordered_by_key  boolean,
+    starts_at_once  boolean                          -- neither paused nor limited
+);
+
 CREATE TABLE buslog.names (
     name       text PRIMARY KEY,
     kind       buslog.kind NOT NULL,
-    first_seen timestamptz NOT NULL
+    first_seen timestamptz NOT NULL,
+    recipients buslog.recipient[] NOT NULL DEFAULT '{}', -- in the order in which their deliveries start
+    routing    bigint NOT NULL DEFAULT 0             -- settings.routing as it was when they were found
 );
 
 CREATE TABLE buslog.messages (

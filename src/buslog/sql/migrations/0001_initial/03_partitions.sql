@@ -7,6 +7,15 @@ CREATE TABLE buslog.partitions (
     until_time timestamptz NOT NULL
 );
 
+-- Where an emit looks: it reads that row anyway.
+CREATE FUNCTION buslog.note_until() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE buslog.settings SET until_time = (SELECT max(p.until_time) FROM buslog.partitions p);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_until AFTER INSERT OR UPDATE OR DELETE ON buslog.partitions FOR EACH STATEMENT
+    EXECUTE FUNCTION buslog.note_until();
+
 -- LIKE + CHECK + ATTACH instead of CREATE … PARTITION OF: the latter waits behind, and then
 -- blocks, every open emitter.
 CREATE FUNCTION buslog.add_partition(suffix text, from_time timestamptz, until_time timestamptz) RETURNS void

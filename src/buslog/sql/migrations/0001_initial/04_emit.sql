@@ -104,50 +104,71 @@ BEGIN
     END LOOP;
 END $$;
 
--- Names never seen before. One that another transaction is adding is left to it: an open transaction must not hold up
--- whoever says the same. Should it roll back, the next emit adds the name.
-CREATE FUNCTION buslog.add_names(names text[]) RETURNS void LANGUAGE sql AS $$
-    WITH fresh AS MATERIALIZED (
-        SELECT DISTINCT u.name FROM unnest(names) AS u (name)
-        WHERE length(u.name) <= 200 AND NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)
-    ), ours AS MATERIALIZED (
-        SELECT f.name FROM fresh f WHERE pg_try_advisory_xact_lock(20113, hashtext(f.name))
-    )
-    INSERT INTO buslog.names (name, kind, first_seen)
-    SELECT o.name,
-        CASE WHEN EXISTS (SELECT FROM buslog.routes r JOIN buslog.subscriptions s ON s.id = r.subscription_id
-                          WHERE r.name = o.name AND s.kind = 'command')
-             THEN 'command' ELSE 'event' END::buslog.kind,
-        clock_timestamp()
-    FROM ours o
-    ON CONFLICT DO NOTHING
-$$;
-
 -- A function, so that an emit that has no cause does not pay for the look.
 CREATE FUNCTION buslog.correlation_of(message uuid) RETURNS uuid LANGUAGE sql STABLE AS $$
     SELECT m.correlation_id FROM buslog.messages m WHERE m.id = message
 $$;
 
--- The subscriptions that hear a name by a pattern alone. No pattern hears a command.
-CREATE FUNCTION buslog.pattern_routes(message_name text) RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-    SELECT DISTINCT r.subscription_id FROM buslog.routes r
-    WHERE message_name LIKE r.pattern
-      AND NOT EXISTS (SELECT FROM buslog.routes x JOIN buslog.subscriptions c ON c.id = x.subscription_id
-                      WHERE x.name = message_name AND x.pattern IS NULL AND (c.id = r.subscription_id OR c.kind = 'command'))
+-- ── who hears a name ────────────────────────────────────────────────────────────
+
+-- Whoever hears a name, by itself or by a pattern, in the order in which the deliveries start. No pattern hears a command.
+CREATE FUNCTION buslog.recipients_of(message_name text) RETURNS buslog.recipient[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(ROW(
+               h.id, h.kind, h.mode, CASE WHEN h.mode = 'serial' THEN h.place END, h.ordered_by_key,
+               h.paused_at IS NULL AND coalesce(h.concurrency, h.rate_count, h.outage_after) IS NULL
+           )::buslog.recipient ORDER BY h.by_pattern, h.position, h.id), '{}')
+    FROM (
+        SELECT s.*, r.by_pattern,
+               row_number() OVER (PARTITION BY s.mode ORDER BY s.chain_order, r.by_pattern, s.position, s.id) AS place
+        FROM (
+            SELECT x.subscription_id, bool_and(x.pattern IS NOT NULL) AS by_pattern FROM buslog.routes x
+            WHERE x.name = message_name AND x.pattern IS NULL OR message_name LIKE x.pattern
+            GROUP BY x.subscription_id
+        ) AS r JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
+        WHERE NOT r.by_pattern OR NOT EXISTS (
+            SELECT FROM buslog.routes x JOIN buslog.subscriptions c ON c.id = x.subscription_id
+            WHERE x.name = message_name AND x.pattern IS NULL AND c.kind = 'command')
+    ) AS h
 $$;
 
--- Where a serial subscription stands in the chain of a message: 1 is its head.
-CREATE FUNCTION buslog.place_in_chain(message_name text, subscription integer) RETURNS smallint LANGUAGE sql STABLE AS $$
-    SELECT p.place FROM (
-        SELECT r.id, (row_number() OVER (ORDER BY r.chain_order, r.by_pattern, r.position, r.id))::smallint AS place
-        FROM (SELECT s.id, s.chain_order, s.position, r.by_pattern
-              FROM (SELECT x.subscription_id, false AS by_pattern FROM buslog.routes x
-                    WHERE x.name = message_name AND x.pattern IS NULL
-                  UNION ALL SELECT f, true FROM buslog.pattern_routes(message_name) AS f) AS r
-              JOIN buslog.subscriptions s ON s.id = r.subscription_id
-              WHERE s.active AND s.mode = 'serial') AS r
-    ) AS p WHERE p.id = subscription
-$$;
+-- The recipients of every name are found anew, by the first emit of each.
+CREATE FUNCTION buslog.reroute() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE buslog.settings SET routing = routing + 1;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER reroute AFTER INSERT OR DELETE OR UPDATE ON buslog.routes FOR EACH STATEMENT
+    EXECUTE FUNCTION buslog.reroute();
+CREATE TRIGGER reroute AFTER UPDATE ON buslog.subscriptions FOR EACH ROW
+    WHEN ((OLD.kind, OLD.mode, OLD.chain_order, OLD.position, OLD.ordered_by_key, OLD.active, OLD.paused_at,
+           OLD.concurrency, OLD.rate_count, OLD.outage_after)
+          IS DISTINCT FROM
+          (NEW.kind, NEW.mode, NEW.chain_order, NEW.position, NEW.ordered_by_key, NEW.active, NEW.paused_at,
+           NEW.concurrency, NEW.rate_count, NEW.outage_after))
+    EXECUTE FUNCTION buslog.reroute();
+
+-- Finds the recipients of the names that are new, or were routed otherwise since; returns whether all are known now. One
+-- that another transaction is at is left to it: an open transaction must not hold up whoever says the same. In a snapshot
+-- that does not move, what others have changed since would be an error.
+CREATE FUNCTION buslog.resolve_names(names text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    WITH stale AS MATERIALIZED (
+        SELECT DISTINCT u.name, s.routing
+        FROM unnest(names) AS u (name) CROSS JOIN buslog.settings s LEFT JOIN buslog.names n ON n.name = u.name
+        WHERE length(u.name) <= 200
+          AND (n.name IS NULL OR n.routing < s.routing AND current_setting('transaction_isolation') = 'read committed')
+    ), ours AS MATERIALIZED (
+        SELECT t.name, t.routing, buslog.recipients_of(t.name) AS recipients
+        FROM stale t WHERE pg_try_advisory_xact_lock(20113, hashtext(t.name))
+    )
+    INSERT INTO buslog.names AS n (name, kind, first_seen, recipients, routing)
+    SELECT o.name, coalesce(o.recipients[1].kind, 'event'), clock_timestamp(), o.recipients, o.routing FROM ours o
+    ON CONFLICT (name) DO UPDATE SET recipients = EXCLUDED.recipients, routing = EXCLUDED.routing
+        WHERE n.routing < EXCLUDED.routing;
+    RETURN NOT EXISTS (
+        SELECT FROM unnest(names) AS u (name) CROSS JOIN buslog.settings s LEFT JOIN buslog.names n ON n.name = u.name
+        WHERE n.routing IS DISTINCT FROM s.routing);
+END $$;
 
 -- Many messages, one transaction. Arrays run in parallel; element i is message i; null for an array of nulls.
 --   delays (seconds from now), due_ats: when its deliveries are due; one that is not due yet is born scheduled.
@@ -178,10 +199,9 @@ DECLARE
     base_us bigint := extract(epoch FROM base) * 1000000;
 BEGIN
     SELECT string_to_array(s.key_field, '.') AS key_path,
-           (SELECT max(p.until_time) FROM buslog.partitions p) AS until_time,
-           EXISTS (SELECT FROM unnest(names) AS u (name)
-                   WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name)) AS has_new_names,
-           EXISTS (SELECT FROM buslog.routes r WHERE r.pattern IS NOT NULL) AS has_patterns,
+           s.until_time,
+           NOT EXISTS (SELECT FROM unnest(names) AS u (name)
+                       WHERE NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name AND n.routing = s.routing)) AS are_known,
            (SELECT w.id FROM buslog.workers w
             WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()) AS worker
         INTO state FROM buslog.settings s;
@@ -189,8 +209,8 @@ BEGIN
     IF state.until_time < clock_timestamp() + interval '7 days' THEN
         PERFORM buslog.ensure_partitions(clock_timestamp(), clock_timestamp() + interval '3 months');
     END IF;
-    IF state.has_new_names THEN
-        PERFORM buslog.add_names(names);
+    IF NOT state.are_known THEN
+        state.are_known := buslog.resolve_names(names);
     END IF;
     SELECT '{}'::uuid[] AS ids, '{}'::integer[] AS duplicates INTO taken;
     IF dedupe_keys IS NOT NULL THEN
@@ -199,7 +219,7 @@ BEGIN
 
     RETURN QUERY
     WITH said AS MATERIALIZED (
-        SELECT t.*,
+        SELECT t.*, r.recipients,
                CASE WHEN NOT buslog.is_fit(t.name, t.payload, t.key) THEN buslog.refuse_message(t.name, t.payload, t.key)
                     WHEN taken.ids = '{}' THEN buslog.new_id(base_us + t.place - 1)
                     ELSE coalesce(taken.ids[t.place], buslog.new_id(base_us + t.place - 1)) END AS id,
@@ -213,28 +233,23 @@ BEGIN
             WHERE u.place <> ALL (taken.duplicates)
             OFFSET 0                                 -- each key and moment once, not wherever it is named
         ) AS t
+        LEFT JOIN LATERAL (
+            SELECT n.recipients FROM buslog.names n WHERE n.name = t.name AND state.are_known
+          UNION ALL
+            SELECT buslog.recipients_of(t.name) WHERE NOT state.are_known
+        ) AS r ON true
     ), placed AS MATERIALIZED (
         SELECT f.*, f.hosted AND NOT f.waits AND (f.mode = 'sync' OR f.place <= started) AS leased,
                CASE WHEN f.waits OR f.due_at IS NOT NULL THEN NULL ELSE nextval('buslog.ready_seq') END AS ready_seq
         FROM (
             SELECT g.*, coalesce(g.chain > 1, false) OR g.order_key IS NOT NULL AND g.due_at IS NULL AS waits
             FROM (
-                SELECT said.place, said.id, s.id AS subscription_id, s.kind, s.mode,
-                       CASE WHEN s.mode = 'serial' THEN buslog.place_in_chain(said.name, s.id) END AS chain,
-                       CASE WHEN s.ordered_by_key THEN said.key END AS order_key,
+                SELECT said.place, said.id, r.subscription_id, r.kind, r.mode, r.chain,
+                       CASE WHEN r.ordered_by_key THEN said.key END AS order_key,
                        CASE WHEN said.due > said.emitted_at THEN said.due END AS due_at,
-                       state.worker IS NOT NULL AND s.id = ANY (hosts) AND s.paused_at IS NULL
-                           AND coalesce(s.concurrency, s.rate_count, s.outage_after) IS NULL
+                       state.worker IS NOT NULL AND r.starts_at_once AND r.subscription_id = ANY (hosts)
                            AND coalesce(said.due <= said.emitted_at, true) AS hosted
-                FROM said
-                CROSS JOIN LATERAL (
-                    SELECT r.subscription_id, false AS by_pattern FROM buslog.routes r
-                    WHERE r.name = said.name AND r.pattern IS NULL
-                  UNION ALL
-                    SELECT f, true FROM buslog.pattern_routes(said.name) AS f WHERE state.has_patterns
-                ) AS r
-                JOIN buslog.subscriptions s ON s.id = r.subscription_id AND s.active
-                ORDER BY said.place, r.by_pattern, s.position, s.id
+                FROM said CROSS JOIN LATERAL unnest(said.recipients) AS r  -- in their order, and the messages'
             ) AS g
         ) AS f
     ), delivered AS (
@@ -278,6 +293,84 @@ BEGIN
     END IF;
 END $$;
 
+-- One message. What is usual goes straight: a name whose recipients are known, said for now and without a dedupe key. All
+-- else, and whatever is to be refused, goes by `emit_many`, whose rules these are (tests/store/test_lone.py compares them).
+-- Parameters and answer as there, but for `given_key` and `given_correlation`, which are the message's if it has none.
+CREATE FUNCTION buslog.emit_lone(
+    name text, payload jsonb, given_key text, given_correlation uuid, causation_id uuid, traceparent text,
+    delay double precision, due_at timestamptz, dedupe_key text, dedupe_window double precision,
+    source text, actor text, by_worker bigint, hosts integer[], started integer,
+    OUT message_id uuid, OUT kind buslog.kind, OUT key text, OUT emitted_at timestamptz, OUT correlation_id uuid,
+    OUT routed smallint, OUT leased integer[], OUT fences bigint[], OUT awaited integer[], OUT duplicate boolean
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    heard record;
+    delivery record;
+    place integer := 0;
+    worker bigint;
+BEGIN
+    SELECT n.recipients, s.key_field, s.until_time INTO heard
+        FROM buslog.names n JOIN buslog.settings s ON s.routing = n.routing WHERE n.name = emit_lone.name;
+    IF FOUND AND delay IS NULL AND due_at IS NULL AND dedupe_key IS NULL THEN
+        emitted_at := clock_timestamp();
+        key := coalesce(given_key, buslog.key_of(payload, string_to_array(heard.key_field, '.')));
+        IF heard.until_time > emitted_at + interval '7 days' AND buslog.is_fit(name, payload, key) THEN
+            message_id := buslog.new_id((extract(epoch FROM emitted_at) * 1000000)::bigint);
+            kind := coalesce(heard.recipients[1].kind, 'event');
+            correlation_id := CASE WHEN given_correlation IS NOT NULL THEN given_correlation
+                                   WHEN causation_id IS NULL THEN message_id
+                                   ELSE coalesce(buslog.correlation_of(causation_id), message_id) END;
+            routed := cardinality(heard.recipients);
+            duplicate := false;
+            IF by_worker IS NOT NULL THEN
+                SELECT w.id INTO worker FROM buslog.workers w
+                    WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp();
+            END IF;
+            INSERT INTO buslog.messages
+                (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, traceparent, payload)
+                VALUES (message_id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor,
+                        traceparent, payload);
+            FOR delivery IN
+                INSERT INTO buslog.deliveries AS d
+                    (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, started_at, order_key)
+                SELECT emit_lone.message_id, p.subscription_id, CASE WHEN p.leased THEN 1 ELSE 0 END, p.chain,
+                       CASE WHEN p.leased THEN 'running' WHEN p.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
+                       CASE WHEN NOT p.waits THEN nextval('buslog.ready_seq') END,
+                       CASE WHEN p.leased THEN worker END, CASE WHEN p.leased THEN clock_timestamp() END,
+                       CASE WHEN p.ordered_by_key THEN emit_lone.key END
+                FROM (
+                    SELECT r.*, worker IS NOT NULL AND r.starts_at_once AND NOT r.waits AND r.subscription_id = ANY (hosts)
+                           AND (r.mode = 'sync' OR started > 0) AS leased
+                    FROM (SELECT u.*, coalesce(u.chain > 1, false) OR u.ordered_by_key AND emit_lone.key IS NOT NULL AS waits
+                          FROM unnest(heard.recipients) AS u) AS r
+                ) AS p
+                RETURNING d.subscription_id, d.ready_seq, d.state
+            LOOP
+                place := place + 1;
+                IF delivery.state = 'running' THEN
+                    leased := leased || delivery.subscription_id;
+                    fences := fences || delivery.ready_seq;
+                ELSIF heard.recipients[place].mode = 'sync' THEN
+                    awaited := awaited || delivery.subscription_id;
+                END IF;
+            END LOOP;
+            IF leased IS NULL THEN
+                kind := NULL; key := NULL; emitted_at := NULL; correlation_id := NULL;
+            END IF;
+            RETURN;
+        END IF;
+    END IF;
+    SELECT e.message_id, e.kind, e.key, e.emitted_at, e.correlation_id, e.routed, e.leased, e.fences, e.awaited, e.duplicate
+        INTO message_id, kind, key, emitted_at, correlation_id, routed, leased, fences, awaited, duplicate
+        FROM buslog.emit_many(
+            ARRAY[name], ARRAY[payload], ARRAY[given_key], ARRAY[given_correlation], ARRAY[causation_id],
+            ARRAY[traceparent], ARRAY[delay], ARRAY[due_at], CASE WHEN dedupe_key IS NOT NULL THEN ARRAY[dedupe_key] END,
+            ARRAY[dedupe_window], source, actor, by_worker, hosts, started) AS e;
+END $$;
+
 -- The public door for any language and any driver: commits and rolls back with its caller.
 CREATE FUNCTION buslog.emit(
     name text, payload jsonb, key text DEFAULT NULL,
@@ -286,10 +379,8 @@ CREATE FUNCTION buslog.emit(
     dedupe_key text DEFAULT NULL, dedupe_window interval DEFAULT '1 day',
     source text DEFAULT 'sql', actor text DEFAULT NULL, traceparent text DEFAULT NULL
 ) RETURNS uuid LANGUAGE sql AS $$
-    SELECT message_id FROM buslog.emit_many(
-        ARRAY[name], ARRAY[payload], ARRAY[key], ARRAY[correlation_id], ARRAY[causation_id], ARRAY[traceparent],
-        ARRAY[extract(epoch FROM after)::double precision], ARRAY[at],
-        CASE WHEN dedupe_key IS NOT NULL THEN ARRAY[dedupe_key] END,
-        ARRAY[extract(epoch FROM dedupe_window)::double precision], source, actor, NULL, '{}', 0)
+    SELECT message_id FROM buslog.emit_lone(
+        name, payload, key, correlation_id, causation_id, traceparent, extract(epoch FROM after)::double precision, at,
+        dedupe_key, extract(epoch FROM dedupe_window)::double precision, source, actor, NULL, '{}', 0)
 $$;
 COMMENT ON FUNCTION buslog.emit IS 'Put a message on the bus in the caller''s transaction. Returns its id, or with a dedupe key in use the first message''s.';

@@ -52,7 +52,9 @@ BEGIN
     DELETE FROM buslog.routes r WHERE r.subscription_id = number AND r.name <> ALL (names);
     INSERT INTO buslog.routes (name, subscription_id) SELECT unnest(names), number ON CONFLICT DO NOTHING;
     INSERT INTO buslog.names AS n (name, kind, first_seen)
-        SELECT u.name, kind, clock_timestamp() FROM unnest(names) AS u (name) WHERE strpos(u.name, '*') = 0
+        SELECT u.name, kind, clock_timestamp() FROM unnest(names) AS u (name)
+        WHERE strpos(u.name, '*') = 0                -- nor one that is known: an open transaction may hold its row
+          AND NOT EXISTS (SELECT FROM buslog.names n WHERE n.name = u.name AND n.kind = kind)
         ORDER BY u.name                              -- as an emit of the same new names takes them
         ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind WHERE n.kind <> EXCLUDED.kind;
     IF coalesce(chosen.concurrency, chosen.rate_count, chosen.outage_after) IS NULL THEN
