@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-from uuid import UUID
+from pathlib import Path
+from typing import TYPE_CHECKING, LiteralString
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
-from buslog import Bus
+from buslog import Bus, db
+from buslog.config import Settings
 from buslog.desk import Actor
 from buslog.errors import InvalidMessage, OperationRefused, RoleTooLow
 from buslog.filter import Filter, Range
@@ -221,3 +226,97 @@ def test_a_role_given_before_somebody_comes_waits_for_them_and_is_audited(by_han
         (ADMIN.name, "on duty", {"person": "ben@example.com", "from": None, "to": "operator"}),
         (ADMIN.name, "on duty", {"person": "ben@example.com", "from": "operator", "to": "admin"}),
     ]
+
+
+# ── roles of the database ───────────────────────────────────────────────────────
+
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def as_role(by_hand: BusByHand) -> Iterator[Callable[[str], str]]:
+    """The roles that docs/operating.md tells to make, under names of this test's own; gives the DSN of one of them."""
+    mark = uuid4().hex[:8]
+    section = OPERATING.partition("### Roles of the database")[2].partition("\n## ")[0]
+    for block in re.findall(r"```sql\n(.*?)```", section, re.DOTALL):
+        by_hand.run(re.sub(r"\bbuslog_(bus|dashboard|reader)\b", rf"buslog_\1_{mark}", block))
+    yield lambda role: f"{by_hand.dsn}&options=-c%20role%3Dbuslog_{role}_{mark}"
+    for role in ("bus", "dashboard", "reader"):
+        by_hand.run(f"DROP OWNED BY buslog_{role}_{mark}")
+        by_hand.run(f"DROP ROLE buslog_{role}_{mark}")
+
+
+def refuses(dsn: str, statement: LiteralString) -> None:
+    with (
+        db.connect(dsn) as connection,
+        pytest.raises(psycopg.Error, match=r"permission denied|must be owner|append-only"),
+    ):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("change", ["UPDATE buslog.operations SET actor = 'x'", "DELETE FROM buslog.operations",
+                                    "TRUNCATE buslog.operations"])  # fmt: skip
+def test_nobody_changes_the_audit(by_hand: BusByHand, as_role: Callable[[str], str], change: LiteralString) -> None:
+    Operations(by_hand.dsn, ADMIN).emit("departed", {})
+    for role in ("bus", "dashboard", "reader"):
+        refuses(as_role(role), change)
+    refuses(by_hand.dsn, change)  # the owner meets the trigger
+    refuses(as_role("dashboard"), "ALTER TABLE buslog.operations DISABLE TRIGGER append_only")
+    assert by_hand.run("SELECT actor FROM buslog.operations") == [(ADMIN.name,)]
+
+
+async def test_the_application_s_role_does_all_that_a_bus_does_and_gives_nobody_a_role(
+    dsn: str, as_role: Callable[[str], str]
+) -> None:
+    ran: list[str] = []
+    bus = Bus(settings=Settings(dsn=as_role("bus"), poll=0.1))
+    bus.on("departed", lambda message: ran.append(message.key or ""), id="mail", mode="sync")
+    async with bus:
+        await bus.emit("departed", {"shipmentId": "S-42"})
+        await bus.emit("departed", {"shipmentId": "S-43"}, after=0.1)
+        for _ in range(100):
+            if len(ran) == 2:
+                break
+            await asyncio.sleep(0.1)
+    assert ran == ["S-42", "S-43"]
+    with db.connect(as_role("bus")) as connection:
+        made = connection.execute("SELECT buslog.ensure_partitions(now(), now() + interval '1 year') > 0").fetchone()
+    assert made == (True,)
+    for statement in (
+        "INSERT INTO buslog.users (person, given) VALUES ('me', 'admin')",
+        "UPDATE buslog.users SET given = 'admin'",
+    ):
+        refuses(as_role("bus"), statement)
+
+
+def test_the_dashboard_s_role_does_all_operations_and_hosts_nothing(
+    by_hand: BusByHand, as_role: Callable[[str], str]
+) -> None:
+    by_hand.subscribe("sms", "arrived")  # one worker for both
+    first = failed(by_hand)
+    failed(by_hand, "sms", "arrived")
+    dsn = as_role("dashboard")
+    operations, replays = Operations(dsn, ADMIN), Replays(dsn, ADMIN)
+    assert operations.replay([first]) == [first]
+    assert operations.cancel([first]) == [first]
+    assert operations.pause("mail")
+    assert operations.resume("mail")
+    assert operations.emit("departed", {"shipmentId": "S-42"})
+    run = replays.preview(EVERYTHING, Verb.REPLAY).run
+    assert replays.start(run, undo=60).waiting == 1
+    assert replays.stop(run)
+    People(dsn, ANNA).arrive(name="Anna", claimed=Role.OPERATOR, claimed_at=NOON)
+    People(dsn, ADMIN).set_role(ANNA.name, Role.ADMIN)
+    insights = Insights(dsn)
+    assert insights.page(EVERYTHING).rows
+    insights.close()
+    refuses(dsn, "DELETE FROM buslog.subscriptions")
+    refuses(dsn, "INSERT INTO buslog.workers (worker, version, hosts, lease_until) VALUES ('x', '', '{}', now())")
+
+
+def test_the_reader_reads_and_nothing_else(by_hand: BusByHand, as_role: Callable[[str], str]) -> None:
+    failed(by_hand)
+    with db.connect(as_role("reader")) as connection:
+        assert connection.execute("SELECT count(*) FROM buslog.log").fetchone() == (1,)
+    refuses(as_role("reader"), "SELECT buslog.emit('departed', '{}')")
+    refuses(as_role("reader"), "SELECT buslog.ensure_partitions(now(), now() + interval '9 years')")
