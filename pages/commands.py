@@ -51,9 +51,11 @@ def form(command: Command) -> None:
             typed = inputs.ask(fields, faults, key=command.name)
         reason = st.text_input("Reason · optional", key=f"{command.name}.reason", max_chars=200,
                                placeholder="Kept with the operation")  # fmt: skip
+        why_not = access.may("run", command.role)
         sent = st.form_submit_button(
-            f"Run {markup.literal(command.name)}", type="primary", icon=":material/play_arrow:"
-        )
+            f"Run {markup.literal(command.name)}", type="primary", icon=":material/play_arrow:",
+            disabled=bool(why_not), help=why_not or None,
+        )  # fmt: skip
     if sent:
         run(command, fields, typed, reason)
 

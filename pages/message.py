@@ -56,6 +56,7 @@ def watch(*, is_imported: bool) -> None:
 
     @st.fragment(run_every=story.WATCH_EVERY if is_watching else None)
     def watched() -> None:
+        acting.say()  # a click in here runs this part alone
         with problems.shown():
             is_open = any(map(story.is_open, deliveries(is_imported=is_imported)))
             # A click in here runs this part alone, without a timer; and the last of the open ones ends the timer.

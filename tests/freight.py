@@ -55,7 +55,7 @@ class Freight:
 
     @property
     def operations(self) -> Operations:
-        return Operations(self.dsn, Actor("test", "cli"))
+        return Operations(self.dsn, Actor("local:test", "cli"))
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with db.connect(self.dsn) as connection:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from buslog.errors import Misconfigured
@@ -28,8 +28,21 @@ class Settings(BaseSettings):
     key_field: str | None = Field(
         default=None, description="Dotted path in the payload that holds the key (shipmentId)"
     )
-    host: str = Field(default="127.0.0.1", description="Address the dashboard listens on; loopback only")
+    host: str = Field(
+        default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
+    )
     port: int = Field(default=8501, ge=1, le=65535, description="Port the dashboard listens on")
+    allowed_hosts: str = Field(default="", description="Host names the dashboard is reached by, separated by commas")
+    oidc_metadata_url: str = Field(default="", description="The provider's …/.well-known/openid-configuration")
+    oidc_client_id: str = Field(default="", description="The dashboard's id at the provider")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="Its secret there")
+    oidc_redirect_url: str = Field(default="", description="Where the provider sends people back: …/oauth2callback")
+    oidc_cookie_secret: SecretStr = Field(default=SecretStr(""), description="Signs the login's cookie")
+    oidc_scope: str = Field(default="openid email profile", description="What is asked of the provider")
+    oidc_person_claim: str = Field(default="email", description="The claim that names somebody in roles and audit")
+    oidc_role_claim: str = Field(default="groups", description="The claim that roles are read from; dots lead inwards")
+    oidc_operators: str = Field(default="", description="Its values that make an operator, separated by commas")
+    oidc_admins: str = Field(default="", description="Its values that make an admin, separated by commas")
     concurrency: int = Field(default=20, ge=1, le=1000, description="Deliveries a worker runs at once")
     lease: float = Field(default=15.0, ge=1.0, le=3600.0, description="Seconds a worker's lease lasts without a beat")
     sync_wait: float = Field(

@@ -7,6 +7,7 @@ BuslogError
 ├── InvalidImport           a line of a history file; nothing of the file was taken over
 ├── InvalidFilter           a filter, from a URL or a command line
 ├── OperationRefused        a replay, run now or cancel that the delivery's state does not allow
+├── RoleTooLow              the actor's role may not do this; the attempt is in the audit
 ├── NotFound                no such message or delivery
 ├── StaleDelivery           a subscriber's transaction whose delivery was cancelled or rescued meanwhile
 ├── BusNotStarted           emit before `async with bus`, or after its end
@@ -66,6 +67,9 @@ class InvalidFilter(BuslogError): ...
 
 
 class OperationRefused(BuslogError): ...
+
+
+class RoleTooLow(BuslogError): ...
 
 
 class NotFound(BuslogError): ...

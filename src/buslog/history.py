@@ -29,7 +29,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from buslog import db
-from buslog.desk import Actor
+from buslog.desk import Actor, Desk
 from buslog.errors import BuslogError, InvalidImport, InvalidMessage, did_you_mean, shorten
 from buslog.message import ENDED_STATES, Kind
 from buslog.payload import MAX_DEPTH, MAX_DIGITS, check_key, check_name, encode
@@ -82,14 +82,10 @@ def import_history(
     """Take lines over into the log, all or none; how they are recognised is told above.
 
     `origin` names the source in the audit. `progress(step, lines)` is called as they are read ("checking") and once
-    before they are stored ("storing"). Raises `InvalidImport` naming the line, and the errors of the database.
+    before they are stored ("storing"). Raises `InvalidImport` naming the line, `RoleTooLow`, and the database's errors.
     """
     try:
-        with db.connect(dsn) as connection, db.translated(dsn), connection.transaction():
-            connection.execute(db.query("import_stage"))
-            _stage(connection, lines, progress)
-            _refuse_unfit_keys(connection)
-            return _store(connection, actor, origin, progress)
+        return _Takeover(dsn, actor).run(lines, origin, progress)
     except InvalidMessage as error:  # what only PostgreSQL minded; the line's number is lost
         raise error.recast(InvalidImport, field="a line") from None
 
@@ -100,6 +96,18 @@ def read_lines(file: IO[bytes]) -> Iterable[bytes]:
 
 
 # ── one transaction ─────────────────────────────────────────────────────────────
+
+
+class _Takeover(Desk):
+    def run(self, lines: Iterable[bytes], origin: str, progress: Progress) -> ImportReport:
+        with self._transaction("import") as connection:
+            connection.execute(db.query("import_stage"))
+            _stage(connection, lines, progress)
+            _refuse_unfit_keys(connection)
+            report = _store(connection, progress)
+            told = {"origin": origin, "lines": report.lines, "added": report.added, "known": report.known}
+            self._audit(connection, "import", {**told, "deliveries": report.deliveries})
+            return report
 
 
 def _stage(connection: db.Connection, lines: Iterable[bytes], progress: Progress) -> None:
@@ -128,7 +136,7 @@ def _refuse_unfit_keys(connection: db.Connection) -> None:
         )  # fmt: skip
 
 
-def _store(connection: db.Connection, actor: Actor, origin: str, progress: Progress) -> ImportReport:
+def _store(connection: db.Connection, progress: Progress) -> ImportReport:
     found = connection.execute(db.query("import_summary")).fetchone()
     assert found is not None
     lines, first, last = found
@@ -138,10 +146,7 @@ def _store(connection: db.Connection, actor: Actor, origin: str, progress: Progr
     connection.execute(db.query("import_subscriptions"))
     deliveries = connection.execute(db.query("import_deliveries")).rowcount
     connection.execute(db.query("import_names"))
-    report = ImportReport(lines, added, lines - added, deliveries, first, last)
-    outcome = {"origin": origin, "lines": lines, "added": added, "known": report.known, "deliveries": deliveries}
-    connection.execute(db.query("audit"), (actor.name, "import", None, None, None, json.dumps(outcome)))
-    return report
+    return ImportReport(lines, added, lines - added, deliveries, first, last)
 
 
 # ── one line ────────────────────────────────────────────────────────────────────

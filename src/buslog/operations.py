@@ -52,12 +52,13 @@ class Operations(Desk):
     def run_command(self, name: str, payload: Mapping[str, Any], *, key: str | None = None, reason: str = "") -> UUID:
         """Put a command on the bus by hand; returns the message's id.
 
-        Raises `UnknownCommand` with "did you mean", and `InvalidMessage` naming the field that breaks the schema.
+        Raises `UnknownCommand` with "did you mean", `InvalidMessage` naming the field that breaks the schema, and
+        `RoleTooLow` also where the command demands a role.
         """
-        with self._transaction() as connection:
+        with self._transaction("run") as connection:
             subscription, schema = self._command(connection, name)
             check_schema(payload, schema)
-            message_id = self._emit(connection, name, payload, key)
+            message_id = self._emit(connection, "run", name, payload, key)
             self._audit(
                 connection, "run", {"name": name}, message_id=message_id, subscription=subscription, reason=reason
             )
@@ -65,14 +66,19 @@ class Operations(Desk):
 
     def emit(self, name: str, payload: Mapping[str, Any], *, key: str | None = None) -> UUID:
         """Emit a message by hand; returns its id. Raises `InvalidMessage`."""
-        with self._transaction() as connection:
-            message_id = self._emit(connection, name, payload, key)
+        with self._transaction("emit") as connection:
+            message_id = self._emit(connection, "emit", name, payload, key)
             self._audit(connection, "emit", {"name": name}, message_id=message_id)
             return message_id
 
     # ── one transaction: look, move, audit ──────────────────────────────────────
 
-    def _emit(self, connection: db.Connection, name: str, payload: Mapping[str, Any], key: str | None) -> UUID:
+    def _emit(
+        self, connection: db.Connection, verb: str, name: str, payload: Mapping[str, Any], key: str | None
+    ) -> UUID:
+        # The name of a command makes a command, whichever way it is emitted.
+        demanded = connection.execute(db.query("command_demands"), (check_name(name),)).fetchone()
+        self._demand_what_commands_do(connection, verb, demanded)
         values = (check_name(name), encode(payload), check_key(key) if key else None)
         row = connection.execute(db.query("emit_one"), (*values, self._actor.source, self._actor.name)).fetchone()
         assert row is not None
@@ -80,7 +86,10 @@ class Operations(Desk):
         return message_id
 
     def _move(self, verb: str, deliveries: Sequence[DeliveryRef], reason: str, *, rule: str) -> list[DeliveryRef]:
-        with self._transaction() as connection:
+        said = verb.replace("_", " ")
+        with self._transaction(said, **_only(deliveries)) as connection:
+            demanded = connection.execute(db.query("demanded_role"), ([ref.subscription for ref in deliveries],))
+            self._demand_what_commands_do(connection, said, demanded.fetchone())
             rows = connection.execute(
                 db.query("delivery_states"),
                 ([ref.message_id for ref in deliveries], [ref.subscription for ref in deliveries]),
@@ -108,13 +117,14 @@ class Operations(Desk):
                 )  # fmt: skip
             for ref in done:
                 self._audit(
-                    connection, verb.replace("_", " "), {"from": known[ref][1]}, message_id=ref.message_id,
+                    connection, said, {"from": known[ref][1]}, message_id=ref.message_id,
                     subscription=ref.subscription, reason=reason,
                 )  # fmt: skip
             return done
 
     def _hold(self, subscription: str, *, paused: bool, reason: str) -> bool:
-        with self._transaction() as connection:
+        verb = "pause" if paused else "resume"
+        with self._transaction(verb, subscription=subscription) as connection:
             known = [row[0] for row in connection.execute(db.query("subscription_names")).fetchall()]
             if subscription not in known:
                 raise NotFound(
@@ -123,7 +133,7 @@ class Operations(Desk):
             values = {"subscription": subscription, "paused": paused}
             if connection.execute(db.query("pause"), values).fetchone() is None:
                 return False
-            self._audit(connection, "pause" if paused else "resume", {}, subscription=subscription, reason=reason)
+            self._audit(connection, verb, {}, subscription=subscription, reason=reason)
             return True
 
     def _command(self, connection: db.Connection, name: str) -> tuple[str, dict[str, Any] | None]:
@@ -135,6 +145,13 @@ class Operations(Desk):
                 field="command", rule="is registered", was=name, mend=did_you_mean(name, list(commands))
             )
         return commands[name]
+
+
+def _only(deliveries: Sequence[DeliveryRef]) -> dict[str, Any]:
+    """What a denied attempt was about, for the audit: the delivery, when it is one."""
+    if len(deliveries) != 1:
+        return {}
+    return {"message_id": deliveries[0].message_id, "subscription": deliveries[0].subscription}
 
 
 def schema_errors(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:

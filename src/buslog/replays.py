@@ -162,7 +162,7 @@ class Replays(Desk):
     def preview_failed(self, run: int) -> Preview:
         """The same of what failed again in a run, and has not been sent since. Raises `NotFound`."""
         old = self.run(run)
-        with self._transaction() as connection:
+        with self._transaction("preview") as connection:
             found = connection.execute(db.query("failed_again"), (run,)).fetchall()
         return self._frozen(old.filter, Verb.REPLAY, found, {}, is_capped=False, failed_of=run)
 
@@ -191,17 +191,20 @@ class Replays(Desk):
             )  # fmt: skip
         values = {"run": run, "actor": self._actor.name, "reason": reason or None, "canary": canary, "rate": rate,
                   "undo": undo}  # fmt: skip
-        with self._transaction() as connection:
+        verb = f"{known.verb} many"
+        with self._transaction(verb) as connection:
+            demanded = connection.execute(db.query("run_demands"), (run,)).fetchone()
+            self._demand_what_commands_do(connection, verb, demanded)
             if connection.execute(db.query("start_run"), values).fetchone() is not None:
                 outcome = {"run": run, "deliveries": known.waiting, "filter": _text(known.filter)}
-                self._audit(connection, f"{known.verb} many", outcome, reason=reason)
+                self._audit(connection, verb, outcome, reason=reason)
         return self.run(run)
 
     def stop(self, run: int, *, reason: str = "") -> Run:
         """Send nothing more of a run. What was sent goes on, and is followed. Raises `NotFound`, and `OperationRefused`
         for one that has stopped or ended, or was never started.
         """
-        with self._transaction() as connection:
+        with self._transaction("stop") as connection:
             values = {"run": run, "why": f"by {self._actor.name}"}
             stopped = connection.execute(db.query("stop_run"), values).fetchone()
             if stopped is not None:
@@ -215,7 +218,7 @@ class Replays(Desk):
 
     def run(self, run: int) -> Run:
         """A run as it stands. Raises `NotFound`."""
-        with self._transaction() as connection:
+        with self._transaction("look") as connection:
             row = connection.execute(db.query("run_detail"), (run,)).fetchone()
         if row is None:
             raise NotFound(
@@ -230,7 +233,7 @@ class Replays(Desk):
         """Items of a run, oldest message first: the first ones, or those after an item."""
         values = {"run": run, "state": state, "message": after and after.message_id,
                   "subscription": after and after.subscription, "places": places}  # fmt: skip
-        with self._transaction() as connection:
+        with self._transaction("look") as connection:
             rows = connection.execute(db.query("run_items"), values).fetchall()
         return [Item(row[0], row[1], row[2], ItemState(row[3]), row[4], row[5], row[6]) for row in rows]
 
@@ -241,7 +244,7 @@ class Replays(Desk):
         failed_of: int | None = None,
     ) -> Preview:  # fmt: skip
         values = {"verb": verb, "filter": _text(filter_), "failed_of": failed_of, "actor": self._actor.name}
-        with self._transaction() as connection:
+        with self._transaction("preview") as connection:
             made = connection.execute(db.query("preview_run"), values).fetchone()
             assert made is not None
             run, cutoff = made

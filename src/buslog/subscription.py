@@ -19,6 +19,7 @@ from buslog.flow import Outage, Rate, check_range
 from buslog.message import Kind, Message, Mode
 from buslog.payload import check_name
 from buslog.retry import RetryPolicy
+from buslog.rights import Role
 
 Subscriber = Callable[[Message[Any]], Any]
 OnFailure = Literal["block", "skip"]
@@ -49,6 +50,8 @@ class CommandOptions(TypedDict, total=False):
     """When to believe that what it calls is down: see `Outage`."""
     unsafe_to_replay: str | None
     """Why no bulk replay may send its deliveries again; None: it may. A person still replays one by one."""
+    role: Literal["operator", "admin"] | None
+    """The least role of a person who runs, replays, runs now or cancels it; None: an operator."""
 
 
 class Options(CommandOptions, total=False):
@@ -87,6 +90,7 @@ class Subscription:
     ordered_by_key: bool = False
     on_failure: OnFailure = "block"
     unsafe_to_replay: str | None = None
+    role: str | None = None
     payload_type: TypeAdapter[Any] | None = None
 
     @property
@@ -109,7 +113,7 @@ class Subscription:
             "mode": self.mode.value,
             "chain_order": self.order,
             "position": self.position,
-            "policy": self.retry.as_json(),
+            "policy": {**self.retry.as_json(), **({"role": self.role} if self.role else {})},
             "ordered_by_key": self.ordered_by_key,
             "skips_failed": self.on_failure == "skip",
             "priority": self.priority,
@@ -273,6 +277,10 @@ def _check_limits(new: Subscription) -> None:
             field="ordered_by_key", rule="goes with mode async", was=f"mode {new.mode}",
             mend="A publisher cannot wait for its turn in a key, nor a chain: leave one of the two away.",
         )  # fmt: skip
+    if new.role not in {None, Role.OPERATOR, Role.ADMIN}:
+        raise InvalidSubscription(
+            field="role", rule="is operator or admin", was=str(new.role), mend="Choose one of the two, or leave it out."
+        )
     patterns = [name for name in new.names if ANYTHING in name]
     if patterns and new.kind is Kind.COMMAND:
         raise InvalidSubscription(

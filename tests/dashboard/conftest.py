@@ -116,14 +116,15 @@ def dashboard(server18: TestServer) -> Iterator[Dashboard]:
 
 
 @contextmanager
-def served(dsn: str) -> Iterator[str]:
-    """`buslog dashboard` in a process of its own; gives its address."""
+def served(dsn: str, *options: str, **settings: str) -> Iterator[str]:
+    """`buslog dashboard` in a process of its own; gives its address. In a setting {address} stands for it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "buslog", "dashboard", "--port", str(port)],
-        env={**os.environ, "BUSLOG_DSN": dsn, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=APP.parent,
+        [sys.executable, "-m", "buslog", "dashboard", "--port", str(port), *options],
+        env={**os.environ, "BUSLOG_DSN": dsn, "PYTHONPATH": os.pathsep.join(sys.path),
+             **{name: value.format(address=address) for name, value in settings.items()}}, cwd=APP.parent,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -29,7 +29,7 @@ def test_an_address_that_others_can_reach_is_refused_as_long_as_there_is_no_logi
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_is_served(host: str) -> None:
-    server.check_loopback(host)
+    server.check_host(host)
 
 
 def test_the_app_is_found_at_the_top_of_a_checkout() -> None:
@@ -71,7 +71,7 @@ async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
 
     client = (headers.pop("client", "127.0.0.1"), 40000)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await Guard(app, paths=["log"])(
+    await Guard(app, pages=["log"])(
         {"type": "http", "method": method, "path": path, "headers": raw, "client": client}, receive, send
     )
     assert sent[0]["status"] == status

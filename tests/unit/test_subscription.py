@@ -250,3 +250,10 @@ def test_debug_tells_of_subscribing_to_a_logger_of_ones_own(caplog: pytest.LogCa
         bus.on("departed", one, id="one")
         bus.off("departed", one)
     assert [r.message for r in caplog.records] == ["subscribe one: departed", "unsubscribe one: departed"]
+
+
+def test_a_command_may_demand_a_role_and_no_other_word_will_do() -> None:
+    assert subscription("wipe", kind=Kind.COMMAND, role="admin").as_columns()["policy"]["role"] == "admin"
+    assert "role" not in subscription("wipe", kind=Kind.COMMAND).as_columns()["policy"]
+    with pytest.raises(InvalidSubscription, match="role: is operator or admin"):
+        subscription("wipe", kind=Kind.COMMAND, role="root")

@@ -196,7 +196,7 @@ async def test_a_cancelled_coroutine_is_stopped_and_its_neighbour_runs_on(
     async with bus:
         emitted = [await bus.emit("departed", {"n": n}) for n in range(2)]
         await until(lambda: ended(connection)["running"] == 2)
-        operations = Operations(dsn, Actor("me", "cli"))
+        operations = Operations(dsn, Actor("local:me", "cli"))
         await asyncio.to_thread(operations.cancel, [DeliveryRef(emitted[0].id, "mail")])
         await until(lambda: stopped == [0], 3)
         may_end.set()
@@ -217,7 +217,7 @@ async def test_what_is_cancelled_in_a_limit_makes_room_at_once(make_bus: Callabl
         first = await bus.emit("departed", {"n": 0})
         await until(lambda: started == [0])
         await bus.emit("departed", {"n": 1})
-        await asyncio.to_thread(Operations(dsn, Actor("me", "cli")).cancel, [DeliveryRef(first.id, "mail")])
+        await asyncio.to_thread(Operations(dsn, Actor("local:me", "cli")).cancel, [DeliveryRef(first.id, "mail")])
         await until(lambda: started == [0, 1], 3)
 
 

@@ -50,7 +50,7 @@ async def test_what_keeps_failing_waits_for_a_person_and_a_replay_mends_it(bus: 
         await until(lambda: log_rows(connection, "state, attempts", "departed") == [("failed", 3)])
         works = True
         ref = DeliveryRef(emitted.id, "mail")
-        await asyncio.to_thread(Operations(bus._started().database.dsn, Actor("me", "cli")).replay, [ref])
+        await asyncio.to_thread(Operations(bus._started().database.dsn, Actor("local:me", "cli")).replay, [ref])
         await until(lambda: states(connection) == {"mail": "succeeded"})
     assert connection.execute("SELECT count(*) FROM buslog.attempts").fetchone() == (3,)
 

@@ -31,6 +31,10 @@ DASHBOARD_GRACE = 10.0
 host_option = click.option("--host", help="Address to listen on; default 127.0.0.1 (BUSLOG_HOST).")
 port_option = click.option("--port", type=click.IntRange(1, 65535), help="Port; default 8501 (BUSLOG_PORT).")
 
+insecure_option = click.option(
+    "--insecure", is_flag=True, help="Without a login: let in whoever reaches the address, as an admin."
+)
+
 
 # ── worker ──────────────────────────────────────────────────────────────────────
 
@@ -117,14 +121,20 @@ def _not_imported(module_name: str, error: Exception) -> Misconfigured:
 @click.command(epilog=examples("buslog dashboard", "buslog dashboard --port 8600"))
 @host_option
 @port_option
-def dashboard(host: str | None, port: int | None) -> None:
-    """Serve the dashboard until Ctrl-C or SIGTERM."""
+@insecure_option
+def dashboard(host: str | None, port: int | None, *, insecure: bool) -> None:
+    """Serve the dashboard until Ctrl-C or SIGTERM.
+
+    Beyond loopback only with a login (BUSLOG_OIDC_…), or --insecure.
+    """
     from buslog.console.server import serve  # noqa: PLC0415  (streamlit; the other commands need none of it)
 
     start_logging()
     where = _address(host, port)
     with opened() as database:
-        serve(database.dsn, *where, ready=lambda: give({"url": url_of(*where)}))
+        if insecure:
+            say("Nobody logs in: whoever reaches this address may do everything.")
+        serve(database.dsn, *where, is_insecure=insecure, ready=lambda: give({"url": url_of(*where)}))
 
 
 def url_of(host: str, port: int) -> str:
@@ -164,8 +174,11 @@ def _family(host: str) -> socket.AddressFamily:
 @click.option("--also", "modules", multiple=True, metavar="MODULE", help="Run this Python module as well; repeatable.")
 @host_option
 @port_option
+@insecure_option
 @click.pass_context
-def up(ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str | None, port: int | None) -> None:
+def up(
+    ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str | None, port: int | None, *, insecure: bool
+) -> None:
     """Bring the whole system up: database, schema, worker, dashboard; until Ctrl-C or SIGTERM.
 
     Without MODULE:BUS there is no worker. --also modules start when the worker is ready, and are demo traffic, for
@@ -180,7 +193,7 @@ def up(ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str 
     with opened(ready=False) as database:
         with as_configuration():
             db.migrate(database.dsn)
-        children = _children(database.dsn, bus, modules, address)
+        children = _children(database.dsn, bus, modules, address, insecure=insecure)
         env = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if wants_json():
             env["BUSLOG_LOG_FORMAT"] = "json"
@@ -190,13 +203,14 @@ def up(ctx: click.Context, bus: str | None, modules: tuple[str, ...], host: str 
     ctx.exit(code)
 
 
-def _children(dsn: str, bus: str | None, modules: tuple[str, ...], address: tuple[str, int]) -> list[Child]:
+def _children(
+    dsn: str, bus: str | None, modules: tuple[str, ...], address: tuple[str, int], *, insecure: bool
+) -> list[Child]:
     """In the order they start; they stop in the opposite one."""
     grace = settings().grace + DASHBOARD_GRACE
     host, port = address
-    dashboard_ = Child(
-        "the dashboard", "buslog", ("dashboard", "--host", host, "--port", str(port)), grace=DASHBOARD_GRACE
-    )
+    told = ("dashboard", "--host", host, "--port", str(port), *(["--insecure"] if insecure else []))
+    dashboard_ = Child("the dashboard", "buslog", told, grace=DASHBOARD_GRACE)
     if bus is None:
         return [dashboard_, *(Child(module, module, may_end=True, grace=grace) for module in modules)]
     worker_ = Child("the worker", "buslog", ("worker", bus), grace=grace)

@@ -1,18 +1,28 @@
-"""Which database the dashboard looks at, and as whom it acts."""
+"""Which database the dashboard looks at, as whom it acts, and what they may do."""
 
 from __future__ import annotations
 
 import threading
 from functools import cache
 
+import streamlit as st
+
 from buslog import db
+from buslog.console import login, words
 from buslog.desk import Actor
+from buslog.errors import RoleTooLow
 from buslog.insights import Insights
 from buslog.operations import Operations
+from buslog.people import People
+from buslog.rights import Role, least_role
+
+_ARRIVED = "access.arrived"
+_ROLE = "access.role"
 
 _lock = threading.Lock()
 _dsn: str | None = None
 _held: db.Database | None = None
+_is_open = False
 
 
 def use(dsn: str) -> None:
@@ -40,9 +50,74 @@ def operations() -> Operations:
     return Operations(dsn(), who())
 
 
-@cache
+def people() -> People:
+    return People(dsn(), who())
+
+
+def let_anybody_in(is_open: bool) -> None:
+    """Whether the dashboard was told to be insecure: then nobody knows who acts."""
+    global _is_open  # noqa: PLW0603  (one server)
+    _is_open = is_open
+
+
 def who() -> Actor:
-    """Everybody at this machine is one person, until there is a login."""
+    """Whoever acts in this session: by their login; where there is none, everybody at this machine is one person.
+
+    Raises `RoleTooLow` for somebody who has not logged in.
+    """
+    configured = login.configured()
+    if configured is None:
+        return Actor("local:anybody", "dashboard") if _is_open else _local()
+    claims = _claims()
+    if claims is None:
+        raise RoleTooLow(field="login", rule="is there", was="nobody", mend=words.LOG_IN_FIRST)
+    return Actor(configured.person_of(claims), "dashboard")
+
+
+def is_known() -> bool:
+    """Whether somebody has logged in, or there is no login."""
+    return login.configured() is None or _claims() is not None
+
+
+def arrive() -> None:
+    """At the beginning of every run: a new session's login is noted, and its role is looked up anew."""
+    configured, actor = login.configured(), who()
+    if configured is not None and st.session_state.get(_ARRIVED) != actor.name:
+        claims = _claims() or {}
+        name = "".join(filter(str.isprintable, str(claims.get("name") or "")))[:200]
+        people().arrive(name=name, claimed=configured.role_of(claims), claimed_at=login.claimed_at(claims))
+        st.session_state[_ARRIVED] = actor.name
+    look_again()
+
+
+def look_again() -> None:
+    """What the role is, buttons ask anew."""
+    st.session_state.pop(_ROLE, None)
+
+
+def role() -> Role:
+    """The role that buttons show, as of the beginning of this run. What counts, each operation asks for itself."""
+    if _ROLE not in st.session_state:
+        actor = who()
+        found = None if actor.is_local else insights().person(actor.name)
+        st.session_state[_ROLE] = Role.ADMIN if actor.is_local else found.role if found else Role.VIEWER
+    known: Role = st.session_state[_ROLE]
+    return known
+
+
+def may(verb: str, demanded: Role | None = None) -> str:
+    """Empty; or why somebody of this role may not do it. `demanded`: what a command asks for."""
+    least = least_role(verb, demanded)
+    return "" if role().covers(least) else words.denied(verb, role(), least)
+
+
+def _claims() -> login.Claims | None:
+    claims = st.user.to_dict()
+    return claims if claims.get("is_logged_in") else None
+
+
+@cache
+def _local() -> Actor:
     return Actor.local("dashboard")
 
 

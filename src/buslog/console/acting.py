@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from buslog.console import access, markup, problems, words
-from buslog.errors import BuslogError
+from buslog.errors import BuslogError, RoleTooLow
 from buslog.insights import DeliveryDetail, LogRow
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 
@@ -25,6 +25,7 @@ def buttons(delivery: DeliveryDetail) -> None:
         "run now": "" if state in {State.RETRYING, State.SCHEDULED} else f"It is {state}: it waits for no time.",
         "cancel": "" if state in {*OPEN_STATES, State.FAILED} else "It has ended.",
     }
+    why_not = {verb: why or access.may(verb) for verb, why in why_not.items()}
     with st.container(horizontal=True, gap="small"):
         for verb, icon, help_ in (
             ("replay", ":material/replay:", "Send it again; it had succeeded." if is_again else "Send it again."),
@@ -44,9 +45,10 @@ def replay_selected(rows: Sequence[LogRow], *, key: str) -> None:
     refs = [row.delivery for row in rows if row.delivery]
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Replay {words.plural(len(refs), 'delivery')}" if refs else "Replay selected"
+        why_not = access.may("replay") or ("" if refs else "Select deliveries with the boxes at their left.")
         pressed = st.button(
-            label, key=f"{key}.replay", icon=":material/replay:", type="primary", disabled=not refs,
-            help=None if refs else "Select deliveries with the boxes at their left.",
+            label, key=f"{key}.replay", icon=":material/replay:", type="primary", disabled=bool(why_not),
+            help=why_not or None,
         )  # fmt: skip
         if refs:
             markup.quiet("Only these subscribers run again, not the others of the same messages.")
@@ -93,6 +95,8 @@ def say() -> None:
 def remember(said: str | BuslogError) -> None:
     """A toast before a rerun is lost: it is kept for the next run."""
     st.session_state[_SAID] = said
+    if isinstance(said, RoleTooLow):
+        access.look_again()
 
 
 def _act(verb: str, refs: list[DeliveryRef], token: str) -> None:

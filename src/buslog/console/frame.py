@@ -9,13 +9,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from buslog.console import access, clock, markup, problems
+from buslog.console import access, clock, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "commands", "message")
+PATHS = ("failures", "log", "commands", "message", "permissions")
 
-OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message")
+OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "permissions")
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -29,6 +29,9 @@ def is_running() -> bool:
 def run() -> None:
     st.set_page_config(page_title="buslog", page_icon=str(_PICTURES / "mark.svg"), layout="wide")
     st.logo(str(_PICTURES / "logo.svg"), size="medium")
+    if not access.is_known():
+        _entrance()
+        return
     page = st.navigation(
         [
             st.Page(OVERVIEW, title="Overview", icon=":material/monitoring:", default=True,
@@ -39,6 +42,7 @@ def run() -> None:
                     help="Every message and delivery, filtered and exported."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
+            st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],
         position="top",
@@ -46,6 +50,7 @@ def run() -> None:
     st.session_state["frame.arrived"] = st.session_state.get("frame.page") != page.url_path
     st.session_state["frame.page"] = page.url_path
     try:
+        access.arrive()
         page.run()
     except BuslogError as error:
         problems.show(error)
@@ -61,7 +66,16 @@ def header(title: str) -> DeltaGenerator:
         return st.container(horizontal=True, vertical_alignment="center", width="content")
 
 
+def _entrance() -> None:
+    """For a session without a login. The guard lets none through; this is the second lock."""
+    st.title(words.LOG_IN_TITLE)
+    st.text(words.LOG_IN_WHY)
+    st.button(words.LOG_IN, type="primary", on_click=st.login, key="log_in")
+
+
 def _footer() -> None:
     st.space("medium")
     with problems.shown():
-        markup.quiet(f"Times in {clock.ZONE} · acting as {access.who().name} · {access.where()}")
+        actor = access.who()
+        as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
+        markup.quiet(f"Times in {clock.ZONE} · acting as {as_whom} · {access.where()}")

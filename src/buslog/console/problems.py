@@ -10,7 +10,15 @@ from contextlib import contextmanager
 import streamlit as st
 
 from buslog.console import markup
-from buslog.errors import BuslogError, DatabaseUnavailable, InvalidFilter, Misconfigured, NotFound, UnknownCommand
+from buslog.errors import (
+    BuslogError,
+    DatabaseUnavailable,
+    InvalidFilter,
+    Misconfigured,
+    NotFound,
+    RoleTooLow,
+    UnknownCommand,
+)
 
 _log = logging.getLogger("buslog.dashboard")
 
@@ -18,6 +26,7 @@ _TITLES: list[tuple[type[BuslogError], str]] = [
     (DatabaseUnavailable, "The database did not answer"),
     (Misconfigured, "Something is not set up yet"),
     (InvalidFilter, "This filter cannot be read"),
+    (RoleTooLow, "You may not do this"),
     (NotFound, "There is no such thing"),
     (UnknownCommand, "There is no such command"),
 ]

@@ -16,38 +16,51 @@ from starlette.middleware import Middleware
 from uvicorn.config import LOGGING_CONFIG
 
 from buslog import logs
-from buslog.console import access, frame, problems, routes, settings
-from buslog.console.guard import Guard, is_loopback
+from buslog.config import settings as config
+from buslog.console import access, entrance, frame, problems, routes, settings
+from buslog.console import login as login_room
+from buslog.console.guard import LOOPBACK, Guard, is_loopback
 from buslog.errors import Misconfigured
 
 STOP_SECONDS = 3  # for exports under way
 
 
-def serve(dsn: str, host: str, port: int, *, ready: Callable[[], None] = lambda: None) -> None:
+def serve(
+    dsn: str, host: str, port: int, *, is_insecure: bool = False, ready: Callable[[], None] = lambda: None
+) -> None:
     """Serve the dashboard of a database until SIGINT or SIGTERM. `ready` is called once it answers.
 
-    Raises `Misconfigured` for an address that others can reach: nobody logs in yet.
+    is_insecure: without a login whoever reaches the address is let in, and may do everything. Raises `Misconfigured`
+    for an address that others can reach, unless there is a login, or it is told so.
     """
-    check_loopback(host)
+    check_host(host, is_insecure=is_insecure)
     access.use(dsn)
     import streamlit as st  # noqa: PLC0415  (its start is slow: an address is refused before it)
 
     config = uvicorn.Config(
-        st.App(find_app(), **options()), host=host, port=port, log_level="warning", access_log=False,
-        server_header=False, ws="websockets-sansio", timeout_graceful_shutdown=STOP_SECONDS,
+        st.App(find_app(), **options(is_insecure=is_insecure)), host=host, port=port, log_level="warning",
+        access_log=False, server_header=False, ws="websockets-sansio", timeout_graceful_shutdown=STOP_SECONDS,
         log_config=None if logs.are_json() else LOGGING_CONFIG,
     )  # fmt: skip
     _Server(config, ready).run()
 
 
-def options() -> dict[str, Any]:
+def options(*, is_insecure: bool = False) -> dict[str, Any]:
     """What makes `st.App` this dashboard: `st.App("app.py", **options())`."""
-    settings.apply()
+    login = login_room.configured()
+    is_insecure = is_insecure and login is None
+    settings.apply(login)
+    access.let_anybody_in(is_insecure)
+    guard = Middleware(
+        Guard, pages=frame.PATHS, routes=[route.path.lstrip("/") for route in routes.ROUTES], login=login,
+        hosts=[*LOOPBACK, *login_room.listed(config().allowed_hosts)], is_insecure=is_insecure,
+    )  # fmt: skip
     return {
-        "routes": routes.ROUTES,
-        "middleware": [Middleware(Guard, paths=[*frame.PATHS, *(route.path.lstrip("/") for route in routes.ROUTES)])],
+        "routes": [*routes.ROUTES, *([entrance.ROUTE] if login else [])],
+        "middleware": [guard],
         "lifespan": _lifespan,
         "on_script_error": problems.handle_script_error,
+        "secrets": login.as_secrets() if login else {},
     }
 
 
@@ -60,12 +73,13 @@ def find_app() -> Path:
     raise Misconfigured(field="app.py", rule="is installed with buslog", mend="Install buslog anew.")
 
 
-def check_loopback(host: str) -> None:
-    """Raises `Misconfigured` unless only this machine can reach the address."""
-    if host != "localhost" and not is_loopback(host):
+def check_host(host: str, *, is_insecure: bool = False) -> None:
+    """Raises `Misconfigured` for half a login, and unless only this machine can reach the address, or people log in."""
+    if login_room.configured() is None and not is_insecure and host != "localhost" and not is_loopback(host):
         raise Misconfigured(
             field="host", rule="is a loopback address, as long as the dashboard has no login", was=host,
-            limit="127.0.0.1, ::1 or localhost", mend="Leave it out; reach it from elsewhere through an SSH tunnel.",
+            limit="127.0.0.1, ::1 or localhost",
+            mend="Reach it through an SSH tunnel, or set a login up: BUSLOG_OIDC_… in docs/operating.md.",
         )  # fmt: skip
 
 

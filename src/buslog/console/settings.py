@@ -8,6 +8,8 @@ from typing import Any
 from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 
+from buslog.console.login import Login
+
 # What the browser is told, and what it may do. Not to be loosened by a config.toml that lies around.
 _FIXED: dict[str, Any] = {
     "client.showErrorDetails": "none",
@@ -17,6 +19,8 @@ _FIXED: dict[str, Any] = {
     "client.allowedOrigins": [],
     "browser.gatherUsageStats": False,
     "server.enableAgentApi": False,
+    "server.enableXsrfProtection": True,
+    "server.trustedUserHeaders": {},  # who somebody is, the login says alone
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.enableStaticServing": False,
@@ -79,13 +83,15 @@ _DARK: dict[str, Any] = {
 }
 
 
-def apply() -> None:
+def apply(login: Login | None) -> None:
     """Before the first session. The theme gives way to one that was configured; what protects does not."""
     # A `pages/` folder is otherwise found by itself: after a restart a deep link would run a page without its frame.
     PagesManager.uses_pages_directory = False
     for option, value in _FIXED.items():
         config.set_option(option, value)
-    if not config.get_option("server.cookieSecret"):
+    if login:
+        config.set_option("server.cookieSecret", login.cookie_secret)
+    elif not config.get_option("server.cookieSecret"):
         config.set_option("server.cookieSecret", secrets.token_hex(32))
     palettes = {f"theme.{mode}.{name}": color for mode, colors in (("light", _LIGHT), ("dark", _DARK))
                 for name, color in colors.items()}  # fmt: skip

@@ -19,6 +19,7 @@ ROW_HEIGHT = 34
 WIDEST, NARROWEST = 300, 149  # pixels, of a column of texts
 ROOM = 1126  # pixels, of a page at 1280
 ROOM_BESIDE, ROOM_ASIDE = 788, 304  # of the two columns at the foot of the Overview
+ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
 ColumnConfig: TypeAlias = Any  # Streamlit's is not public
@@ -87,6 +88,19 @@ def worker_table(workers: Sequence[LiveWorker]) -> None:
         "started": _text("Started", [clock.ago(worker.started_at) for worker in workers]),
     }
     _grid(columns, key="workers", room=ROOM_ASIDE, most_rows=8, alt="Workers whose lease holds")
+
+
+def rights_table(rows: Sequence[tuple[str, str, str]]) -> None:
+    """What, whether, and from which role on."""
+    labels = ("What", "You may", "From")
+    columns = {label: _text(label, [row[place] for row in rows]) for place, label in enumerate(labels)}
+    _grid(columns, key="rights", room=ROOM_HALF, alt="What each role may do, and whether yours may")
+
+
+def people_table(rows: Sequence[tuple[str, str, str, str, str]]) -> None:
+    labels = ("Person", "Name", "Role", "Given", "Last seen")
+    columns = {label: _text(label, [row[place] for row in rows]) for place, label in enumerate(labels)}
+    _grid(columns, key="people", room=ROOM_HALF, most_rows=10, alt="People and their roles, seen last first")
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from typing import Literal
 
 from buslog.filter import Range
 from buslog.message import State
+from buslog.rights import Role
 
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
 
@@ -88,6 +89,85 @@ NO_WORKER_HOW = "buslog worker module:bus"
 # ── Audit ───────────────────────────────────────────────────────────────────────
 
 # ── Your permissions, people, duty ──────────────────────────────────────────────
+
+LOG_IN = "Log in"
+LOG_IN_TITLE = "buslog control room"
+LOG_IN_WHY = "Log in to see it. What you may do there depends on your role."
+LOG_IN_FIRST = "Log in first."
+LOG_OUT = "Log out"
+PERMISSIONS = "Your permissions"
+PERMISSIONS_HELP = "Who you are, what you may do, and how to get more."
+
+ROLES: dict[Role, tuple[str, str]] = {  # mark, and what it means
+    Role.VIEWER: ("○", "sees everything, changes nothing"),
+    Role.OPERATOR: ("◐", "mends: replays, runs, cancels"),
+    Role.ADMIN: ("●", "everything, people included"),
+}
+
+# What each verb of rights.RIGHTS lets somebody do.
+VERBS: dict[str, str] = {
+    "look": "See every page, message and figure",
+    "export": "Take a file of the log away",
+    "emit": "Emit a message by hand",
+    "run": "Run a command",
+    "replay": "Replay a delivery",
+    "run now": "Make a waiting delivery due at once",
+    "cancel": "Cancel a delivery",
+    "preview": "Preview what a stored run would do",
+    "replay many": "Start a replay of many",
+    "run now many": "Start a run now of many",
+    "cancel many": "Start a cancel of many",
+    "stop": "Stop a stored run",
+    "acknowledge": "Acknowledge, assign and resolve failure groups",
+    "note": "Write notes",
+    "take duty": "Take over duty, and hand it over",
+    "save view": "Save views for the team",
+    "pause": "Pause a subscription",
+    "resume": "Resume a subscription",
+    "import": "Take over history from elsewhere",
+    "unmask": "See masked fields",
+    "erase": "Erase what is kept about a key",
+    "set role": "Give roles to people",
+    "set alert": "Change the alert rules",
+}
+
+MAY, MAY_NOT = "✓ yes", "✕ no"
+WHAT_YOU_MAY = "What you may do"
+ROLE = "Role"
+ROLE_FROM = "Where it comes from"
+FROM_HAND = "an admin gave it to you"
+FROM_LOGIN = "the groups of your login"
+FROM_NOTHING = "everybody who can log in may look"
+FROM_THIS_MACHINE = "you are at this machine, and nobody logs in"
+HOW_TO_GET_MORE = "How to get more"
+ASK_AN_ADMIN = "ask an admin: they give roles on this page, or with `buslog people set-role`"
+PEOPLE = "People"
+NOBODY_YET = "Nobody has logged in yet, or was given a role."
+NEVER_SEEN = "never yet"
+BY_HAND, BY_LOGIN = "by hand", "by login"
+GIVE_A_ROLE = "Give a role"
+GIVE_A_ROLE_HELP = "It wins over what the login says, and counts from the next click on. It is in the audit."
+PERSON = "Person"
+PERSON_HINT = "Choose, or type an e-mail"
+LOGIN_DECIDES = "as the login says"
+CHOOSE = "Choose"
+REASON = "Reason · optional"
+GIVE = "Give the role"
+PERSON_AND_ROLE = "Choose a person and a role."
+
+
+def denied(verb: str, role: Role, least: Role) -> str:
+    """Why a button is disabled, for somebody whose role is too low."""
+    return f"To {verb} takes {_a(least)}; you are {_a(role)}. An admin can change that."
+
+
+def role_given(person: str, role: str) -> str:
+    return f"The role of {person}: {role}."
+
+
+def _a(role: Role) -> str:
+    return f"a {role}" if role is Role.VIEWER else f"an {role}"
+
 
 # ── Export ──────────────────────────────────────────────────────────────────────
 

@@ -26,6 +26,7 @@ from buslog.insights.model import (
     Thread,
     ThreadMessage,
 )
+from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, THREAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
 
@@ -48,6 +49,7 @@ __all__ = [
     "OperationDetail",
     "Outside",
     "Page",
+    "Person",
     "Point",
     "Series",
     "Subscriber",

@@ -10,6 +10,7 @@ from uuid import UUID
 from buslog.insights.rows import Cursor
 from buslog.message import DeliveryRef, Kind, Mode, State
 from buslog.retry import RetryPolicy
+from buslog.rights import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +277,16 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A registered command. `schema` is its payload's JSON Schema; None takes any object."""
+    """A registered command. `schema` is its payload's JSON Schema; None takes any object. `role`: the least that may
+    run it, where it demands one.
+    """
 
     name: str
     subscription: str
     description: str
     schema: dict[str, Any] | None
     is_hosted: bool
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)

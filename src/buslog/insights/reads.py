@@ -37,8 +37,10 @@ from buslog.insights.model import (
     Thread,
     ThreadMessage,
 )
+from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
 from buslog.message import Kind, Mode, State
+from buslog.rights import Role
 
 PAGE = 50
 ERROR_SHOWN = 300  # characters of an error in a list
@@ -173,10 +175,19 @@ class Insights:
         """The field of payloads that holds the key, such as shipmentId."""
         return str(self._read("key_field")[0][0])
 
+    def people(self) -> list[Person]:
+        """Whoever has a role or has logged in, seen last first; at most `PEOPLE_SHOWN`."""
+        return people(self._read("people", person=None, places=PEOPLE_SHOWN))
+
+    def person(self, person: str) -> Person | None:
+        return next(iter(people(self._read("people", person=person, places=1))), None)
+
     def commands(self) -> list[Command]:
         return [
-            Command(name, subscription, description, json.loads(schema) if schema else None, is_hosted)
-            for name, subscription, description, schema, is_hosted in self._read("command_cards")
+            Command(
+                name, subscription, description, json.loads(schema) if schema else None, is_hosted, role and Role(role)
+            )
+            for name, subscription, description, schema, is_hosted, role in self._read("command_cards")
         ]
 
     def command_runs(self, name: str, *, places: int = 10) -> list[CommandRun]:
