@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -17,7 +18,10 @@ from buslog.console.routes import file_name
 from buslog.errors import Misconfigured
 from buslog.filter import Filter
 from buslog.message import State
-from tests.dashboard.conftest import Dashboard
+from tests.dashboard.conftest import Dashboard, served
+
+if TYPE_CHECKING:
+    from tests.conftest import BusByHand
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
@@ -76,6 +80,15 @@ async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
     )
     assert sent[0]["status"] == status
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+
+
+def test_told_to_be_insecure_a_dashboard_listens_everywhere(
+    by_hand18: BusByHand,
+) -> None:
+    with served(by_hand18.dsn, "--host", "0.0.0.0", "--insecure") as address:
+        request = urllib.request.Request(address, headers={"Host": "buslog.example.com"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
 
 
 def test_a_file_tells_what_is_in_it() -> None:

@@ -47,7 +47,7 @@ def list_() -> None:
 
 @people.command("set-role", epilog=examples("buslog people set-role anna@example.com admin"))
 @click.argument("person")
-@click.argument("role", type=click.Choice([*Role, CLAIMED]))
+@click.argument("role", type=click.Choice([*(role.value for role in Role), CLAIMED]))
 @click.option("--reason", default="", help="Why; kept in the audit.")
 def set_role(person: str, role: str, reason: str) -> None:
     """Give PERSON a role, which wins over what their login claims; `claimed`: their login decides again.

@@ -127,10 +127,11 @@ def dashboard(host: str | None, port: int | None, *, insecure: bool) -> None:
 
     Beyond loopback only with a login (BUSLOG_OIDC_…), or --insecure.
     """
-    from buslog.console.server import serve  # noqa: PLC0415  (streamlit; the other commands need none of it)
+    from buslog.console.server import check_host, serve  # noqa: PLC0415  (streamlit; the other commands need none of it)
 
     start_logging()
     where = _address(host, port)
+    check_host(where[0], is_insecure=insecure)
     with opened() as database:
         if insecure:
             say("Nobody logs in: whoever reaches this address may do everything.")
