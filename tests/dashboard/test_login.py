@@ -196,7 +196,7 @@ def test_somebody_comes_back_to_the_page_they_asked_for_and_a_viewer_looks_but_c
     for verb in ("Replay", "Cancel"):
         expect(page.get_by_role("button", name=verb)).to_be_disabled()
     page.get_by_role("button", name="Replay").hover(force=True)
-    expect(page.get_by_text("To replay takes an operator; you are a viewer.")).to_be_visible()
+    expect(page.get_by_text("It takes an operator to replay a delivery; you are a viewer.")).to_be_visible()
     expect(page.get_by_text("acting as vera@example.com (viewer)")).to_be_visible()
 
 

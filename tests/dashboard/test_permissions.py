@@ -117,4 +117,4 @@ def test_a_command_s_form_is_closed_to_a_role_that_is_too_low_and_says_why(
     assert not at.exception
     (run,) = [button for button in at.button if button.label.startswith("Run")]
     assert run.disabled is is_closed
-    assert ("takes an" in (run.help or "")) is is_closed
+    assert ("It takes an" in (run.help or "")) is is_closed

@@ -246,10 +246,10 @@ def as_role(by_hand: BusByHand) -> Iterator[Callable[[str], str]]:
         by_hand.run(f"DROP ROLE buslog_{role}_{mark}")
 
 
-def refuses(dsn: str, statement: LiteralString) -> None:
+def refuses(dsn: str, statement: LiteralString, why: str = "permission denied") -> None:
     with (
         db.connect(dsn) as connection,
-        pytest.raises(psycopg.Error, match=r"permission denied|must be owner|append-only"),
+        pytest.raises(psycopg.Error, match=why),
     ):
         connection.execute(statement)
 
@@ -260,8 +260,8 @@ def test_nobody_changes_the_audit(by_hand: BusByHand, as_role: Callable[[str], s
     Operations(by_hand.dsn, ADMIN).emit("departed", {})
     for role in ("bus", "dashboard", "reader"):
         refuses(as_role(role), change)
-    refuses(by_hand.dsn, change)  # the owner meets the trigger
-    refuses(as_role("dashboard"), "ALTER TABLE buslog.operations DISABLE TRIGGER append_only")
+    refuses(by_hand.dsn, change, "append-only")  # the owner meets the trigger
+    refuses(as_role("dashboard"), "ALTER TABLE buslog.operations DISABLE TRIGGER append_only", "must be owner")
     assert by_hand.run("SELECT actor FROM buslog.operations") == [(ADMIN.name,)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import streamlit as st
 
 from buslog.console import access, acting, clock, login, markup, tables, words
@@ -56,14 +58,22 @@ def show_everybody() -> None:
     st.subheader(words.PEOPLE)
     found = access.insights().people()
     if found:
-        tables.people_table([
-            (p.person, p.name, f"{words.ROLES[p.role][0]} {p.role}", words.BY_HAND if p.given else words.BY_LOGIN,
-             f"{clock.ago(p.last_seen)}" if p.last_seen else words.NEVER_SEEN)
-            for p in found
-        ])  # fmt: skip
+        tables.people_table(
+            [
+                (p.person, p.name, f"{words.ROLES[p.role][0]} {p.role}", words.BY_HAND if p.given else words.BY_LOGIN,
+                 _ago(p.last_seen))
+                for p in found
+            ]
+        )  # fmt: skip
     else:
         markup.quiet(words.NOBODY_YET)
     _give_a_role([person.person for person in found])
+
+
+def _ago(moment: datetime | None) -> str:
+    if moment is None:
+        return words.NEVER_SEEN
+    return words.JUST_NOW if clock.now() - moment < timedelta(minutes=1) else clock.ago(moment)
 
 
 def _give_a_role(known: list[str]) -> None:

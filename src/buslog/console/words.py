@@ -140,10 +140,11 @@ FROM_LOGIN = "the groups of your login"
 FROM_NOTHING = "everybody who can log in may look"
 FROM_THIS_MACHINE = "you are at this machine, and nobody logs in"
 HOW_TO_GET_MORE = "How to get more"
-ASK_AN_ADMIN = "ask an admin: they give roles on this page, or with `buslog people set-role`"
+ASK_AN_ADMIN = "ask an admin: they give roles on this page, or with: buslog people set-role"
 PEOPLE = "People"
 NOBODY_YET = "Nobody has logged in yet, or was given a role."
 NEVER_SEEN = "never yet"
+JUST_NOW = "just now"
 BY_HAND, BY_LOGIN = "by hand", "by login"
 GIVE_A_ROLE = "Give a role"
 GIVE_A_ROLE_HELP = "It wins over what the login says, and counts from the next click on. It is in the audit."
@@ -158,7 +159,8 @@ PERSON_AND_ROLE = "Choose a person and a role."
 
 def denied(verb: str, role: Role, least: Role) -> str:
     """Why a button is disabled, for somebody whose role is too low."""
-    return f"To {verb} takes {_a(least)}; you are {_a(role)}. An admin can change that."
+    what = VERBS[verb]
+    return f"It takes {_a(least)} to {what[0].lower()}{what[1:]}; you are {_a(role)}. An admin can change that."
 
 
 def role_given(person: str, role: str) -> str:
