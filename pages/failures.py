@@ -1,77 +1,153 @@
-"""What waits for a person: groups first, then the deliveries, to be replayed."""
+"""What waits for a person: causes first; and one cause, with its deliveries. Its deep link is /failures?group=…."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
-from buslog.console import access, acting, clock, frame, markup, routes, tables, words
+from buslog.console import access, acting, clock, frame, groups, markup, routes, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
+from buslog.errors import InvalidFilter, NotFound
 from buslog.filter import Filter, Range
-from buslog.insights import Cursor
+from buslog.insights import Cursor, FailureGroups, GroupStatus
 from buslog.message import State
 
-bar = FilterBar("failures", with_states=False)
+ALL, DELIVERIES = "all", "deliveries"
+SHOWN = {**{str(status): str(status).capitalize() for status in GroupStatus}, ALL: words.ALL_CAUSES,
+         DELIVERIES: words.DELIVERIES}  # fmt: skip
+
+bar = FilterBar("failures", with_states=False, with_group=False, own=("show",))
 acting.say()
-actions = frame.header("Failures")
+actions = frame.header(words.FAILURES)
 asked = bar.show()
 filter_ = replace(asked, states=(State.FAILED,))
 insights = access.insights()
 cursors = {name: Cursor.parse(st.query_params[name]) for name in PAGE_PARAMETERS if name in st.query_params}
+show = st.query_params.get("show", str(GroupStatus.OPEN))
+if show not in SHOWN:
+    raise InvalidFilter(field="show", rule=words.NO_SUCH_STATUS, was=show[:40], mend="Correct it, or leave it out.")
 
 
-def show_group(group_filter: Filter) -> None:
-    bar.change(group_filter)
-    st.rerun()
+def switch(by_status: dict[GroupStatus, int]) -> None:
+    """Causes by what has become of them, or all the deliveries."""
+    numbers: dict[str, int] = {
+        **{str(status): number for status, number in by_status.items()},
+        ALL: sum(by_status.values()),
+    }
+
+    def label(choice: str) -> str:
+        return SHOWN[choice] if choice == DELIVERIES else f"{SHOWN[choice]} {numbers.get(choice, 0):,}"
+
+    st.session_state["failures.show"] = show
+    st.segmented_control(
+        words.CAUSES_SHOWN, list(SHOWN), key="failures.show", format_func=label, label_visibility="collapsed",
+        on_change=lambda: turn_to(st.session_state.get("failures.show") or show),
+    )  # fmt: skip
 
 
-def groups() -> None:
-    found = insights.failure_groups(filter_)
-    st.subheader("By cause")
-    shown = tables.group_table(found, key=f"failures.groups.{len(found)}.{sum(group.count for group in found)}")
-    if shown:
-        show_group(
-            replace(asked, names=(shown.name,), subscription=shown.subscription, error_type=shown.error_type or None)
-        )
+def turn_to(choice: str) -> None:
+    st.query_params.from_dict({**asked.to_params(), **({} if choice == GroupStatus.OPEN else {"show": choice})})
+
+
+def causes() -> None:
+    status = GroupStatus(show) if show in set(GroupStatus) else None
+    found = insights.failure_groups(filter_, status=status)
+    if not found.by_status:
+        nothing_failed()
+        return
+    with actions:
+        st.button("Refresh", icon=":material/refresh:")
+        markup.download("Export CSV", routes.address(filter_), help_=words.ALL_FAILURES_CSV)
+    switch(found.by_status)
+    if show == DELIVERIES:
+        deliveries()
+    elif found.groups:
+        the_list(found, sum(found.by_status.values()) if status is None else found.by_status[status])
+    else:
+        with st.container(border=True):
+            markup.title(words.NONE_OF_STATUS[GroupStatus(show)], quiet=f"{words.elsewhere(found.by_status)}.")
+            st.button(words.SHOW_ALL_CAUSES, type="primary", on_click=turn_to, args=(ALL,))
+
+
+def the_list(found: FailureGroups, of: int) -> None:
+    for group in found.groups:
+        groups.card(group, on_open=partial(bar.change, replace(asked, group=group.fingerprint)))
+    as_of = f"As of {clock.time_of_day(clock.now())} {clock.ZONE}"
+    markup.quiet(f"{words.only_largest(len(found.groups), of)} {as_of}" if of > len(found.groups) else as_of)
+
+
+def one_cause() -> None:
+    st.button(words.ALL_GROUPS, icon=":material/arrow_back:", on_click=bar.change, args=(replace(asked, group=None),))
+    group = insights.failure_group(filter_)
+    if group is None:
+        raise NotFound(field="group", rule="exists", was=asked.group or "", mend=words.NO_SUCH_GROUP)
+    groups.head(group)
+    groups.buttons(group)
+    groups.known(group, insights.failure_sample(group.fingerprint))
+    st.subheader(words.DELIVERIES)
+    if group.count:
+        with actions:
+            st.button("Refresh", icon=":material/refresh:")
+            markup.download("Export CSV", routes.address(filter_), help_=words.GROUP_CSV)
+        deliveries()
+    else:
+        nothing_of_this_cause()
+    with st.expander(words.FROM_A_TERMINAL, icon=":material/terminal:"):
+        st.code(groups.command_lines(group), language="bash")
 
 
 def deliveries() -> None:
     page = insights.page(filter_, older_than=cursors.get("older"), newer_than=cursors.get("newer"))
     if not page.rows:
-        nothing_failed()
+        with st.container(border=True):
+            markup.title(words.NO_MORE_HERE)
+            st.button(words.BACK_TO_NEWEST, on_click=bar.turn)
         return
-    if not (asked.subscription or asked.error_type):
-        groups()
-    st.subheader("Deliveries")
     key = f"failures.{page.rows[0].cursor}.{page.rows[-1].cursor}.{len(page.rows)}"
-    with actions:
-        st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.address(filter_), help_="All failures of this filter")
     above = st.container()
     chosen = tables.log_table(page.rows, key=key, key_field=insights.key_field(), are_failed=True)
     with above:
         acting.replay_selected(chosen, key="failures")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn)
+        st.button("Newer", icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
+                  kwargs={"newer": str(page.newer)})  # fmt: skip
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
         markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.ZONE}")
 
 
+# ── three kinds of nothing ──────────────────────────────────────────────────────
+
+
 def nothing_failed() -> None:
     outside = insights.outside(filter_)
     with st.container(border=True):
-        if cursors:
-            markup.title("No more failures on this page.")
-            st.button("Back to the newest", on_click=bar.turn)
-        elif outside.older or outside.newer:
+        if outside.older or outside.newer:
             phrase = "in that time" if asked.since or asked.until else words.RANGE_PHRASES[asked.range]
-            markup.title(f"No failures {phrase}.", quiet=f"{outside.older} older, {outside.newer} newer.")
-            st.button("Show all", type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
+            markup.title(f"No failures {phrase}.", quiet=f"{words.outside(outside.older, outside.newer)}.")
+            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
         elif asked.is_narrow:
-            markup.title("No failure matches this filter.")
-            st.button("Show all", type="primary", on_click=bar.change, args=(Filter(),))
+            markup.title(words.NO_MATCHING_FAILURE)
+            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(Filter(),))
         else:
             st.subheader(f":green[:material/check_circle:] {words.ALL_IS_WELL}")
 
 
-deliveries()
+def nothing_of_this_cause() -> None:
+    outside = insights.outside(filter_)
+    with st.container(border=True):
+        if outside.older or outside.newer:
+            markup.title(words.NONE_IN_TIME, quiet=f"{words.outside(outside.older, outside.newer)}.")
+            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
+        elif replace(asked, group=None).is_narrow:
+            markup.title(words.NO_MATCHING_FAILURE)
+            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(Filter(group=asked.group),))
+        else:
+            markup.title(words.NONE_LEFT, quiet=words.NONE_LEFT_MORE)
+
+
+if asked.group:
+    one_cause()
+else:
+    causes()

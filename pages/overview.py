@@ -55,16 +55,13 @@ def chart(series: Series) -> None:
 
 def failures() -> None:
     st.subheader("Failures")
-    groups = insights.failure_groups(filter_)
+    groups = insights.failure_groups(filter_).groups
     if not groups:
         markup.quiet(words.ALL_IS_WELL)
         return
-    shown = tables.group_table(groups[:5], key="overview.groups", in_short=True)
+    shown = tables.group_table(groups[:5], key="overview.groups")
     if shown:
-        narrowed = replace(
-            filter_, names=(shown.name,), subscription=shown.subscription, error_type=shown.error_type or None
-        )
-        st.switch_page(frame.FAILURES, query_params=narrowed.to_params())
+        st.switch_page(frame.FAILURES, query_params=replace(filter_, group=shown.fingerprint).to_params())
     st.page_link(
         frame.FAILURES, label="All failures", icon=":material/arrow_forward:", query_params=filter_.to_params()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,13 @@ from buslog.payload import CONTROL, NAME_LENGTH
 
 T = TypeVar("T")
 
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+
 MAX_NAMES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a message id cannot carry an earlier time
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-PARAMETERS = ("name", "key", "subscription", "state", "error", "range", "from", "to")
+PARAMETERS = ("name", "key", "subscription", "state", "error", "group", "range", "from", "to")
 
 
 class Range(StrEnum):
@@ -50,6 +53,7 @@ class Filter:
     """What to look at. Empty parts do not filter: `Filter()` is everything.
 
     names: any of these. key, subscription, error_type: exactly this. states: any of these.
+    group: of failed deliveries, those of this failure group, by its fingerprint.
     range: counted back from now; or since (included) and until (excluded), with a time zone.
     Raises `InvalidFilter` for values that no message can have.
     """
@@ -59,6 +63,7 @@ class Filter:
     subscription: str | None = None
     states: tuple[State, ...] = ()
     error_type: str | None = None
+    group: str | None = None
     range: Range = Range.ALL
     since: datetime | None = None
     until: datetime | None = None
@@ -74,6 +79,8 @@ class Filter:
         ):
             for value in values:
                 _check_text(field, value)
+        if self.group is not None and not FINGERPRINT.fullmatch(self.group):
+            raise _invalid("group", "is a failure group's fingerprint", self.group[:40], "16 of 0-9 and a-f")
         _check_time("from", self.since)
         _check_time("to", self.until)
         if (self.since or self.until) and self.range is not Range.ALL:
@@ -105,6 +112,7 @@ class Filter:
             subscription=one.get("subscription"),
             states=_unique(_parse_state(text) for text in given.get("state", ())),
             error_type=one.get("error"),
+            group=one.get("group"),
             range=_parse_range(one["range"]) if "range" in one else (Range.ALL if since or until else default),
             since=since,
             until=until,
@@ -123,6 +131,8 @@ class Filter:
             params["state"] = [str(state) for state in self.states]
         if self.error_type:
             params["error"] = self.error_type
+        if self.group:
+            params["group"] = self.group
         if self.since:
             params["from"] = _time_text(self.since)
         if self.until:
@@ -149,7 +159,7 @@ class Filter:
     @property
     def is_narrow(self) -> bool:
         """Whether anything but the time is filtered."""
-        return bool(self.names or self.key or self.subscription or self.states or self.error_type)
+        return bool(self.names or self.key or self.subscription or self.states or self.error_type or self.group)
 
 
 def _invalid(

@@ -16,7 +16,7 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 9  # the four that are kept, rescue, the fold, the stored runs, and two for the others
+POOL_SIZE = 10  # the four that are kept, rescue, the two folds, the stored runs, and two for the others
 # These keep a connection from one call to the next, by what it is for.
 KEPT = {"emit_lone": "emit", "emit_many": "emit", "notify": "notify", "claim": "claim", "settle": "settle"}
 
@@ -287,6 +287,11 @@ class Store:
     async def fold(self, places: int) -> bool:
         """Add what has become visible to the series, about `places` rows of each kind; true when there is more."""
         (row,) = await self._rows("fold", (places,))
+        return bool(row[0])
+
+    async def fold_failures(self, places: int) -> bool:
+        """Add what has failed to the failure groups, at most `places` failures; true when there is more."""
+        (row,) = await self._rows("fold_failures", (places,))
         return bool(row[0])
 
     async def notify(self) -> None:

@@ -69,8 +69,10 @@ class Worker:
         self._hosted.update(hosted)
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
+        folding = Folding(self._store)
         loops = {"claim": self._claim_loop, "settle": self._in_flight.settling.run, "listen": self._listen_loop,
-                 "rescue": rescue.run, "fold": Folding(self._store).run, "sending": self._sending.run}  # fmt: skip
+                 "rescue": rescue.run, "fold": folding.run, "fold_failures": folding.run_failures,
+                 "sending": self._sending.run}  # fmt: skip
         self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:

@@ -58,6 +58,9 @@ def test_a_page_shows_what_there_is(open_page: Open, by_hand18: BusByHand, page:
         assert "Failures 1" in text
     elif page == "commands":
         assert "resyncTracking" in text
+    elif page == "failures":
+        assert "CarrierTimeout" in text
+        assert "mail.notify" in text
     else:
         table = at.dataframe[-1].value
         assert list(table["key"]) == ["S-42"]

@@ -134,8 +134,8 @@ def check_agreement(insights: Insights, connection: db.Connection, filter_: Filt
     series = insights.series(filter_)
     assert series.messages == len({row[0] for row in expected})
     assert series.failures == sum(row[2] == "failed" for row in expected)
-    groups = insights.failure_groups(filter_)
-    assert sum(group.count for group in groups) == sum(row[2] == "failed" for row in expected)
+    groups = insights.failure_groups(filter_).groups
+    assert sum(group.count.value for group in groups) == sum(row[2] == "failed" for row in expected)
 
 
 @pytest.mark.usefixtures("busy")

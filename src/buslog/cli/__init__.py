@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from buslog.cli.causes import failures
 from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence_stdout, verbatim, wants_json
 from buslog.cli.files import export, import_, migrate
 from buslog.cli.looking import doctor, metrics
@@ -82,7 +83,7 @@ def buslog() -> None:
 
 
 for command in (
-    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, pause, resume,
+    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause, resume,
     people, export, import_,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)

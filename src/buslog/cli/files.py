@@ -49,13 +49,20 @@ def migrate() -> None:
 )
 @click.option("--key", help="Exactly this key.")
 @click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
+@click.option("--group", help="Exactly this failure group: `buslog failures` lists them.")
 @click.option("--state", "states", multiple=True, help="This state; repeat it for any of several.")
 @click.option(
     "--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z. Default UTC."
 )
 @click.option("--to", "until", metavar="TIME", help="Emitted before.")
 def export(
-    key: str | None, names: tuple[str, ...], states: tuple[str, ...], since: str | None, until: str | None
+    *,
+    key: str | None,
+    names: tuple[str, ...],
+    group: str | None,
+    states: tuple[str, ...],
+    since: str | None,
+    until: str | None,
 ) -> None:
     """Write the log as CSV to stdout, newest first: the columns of the view buslog.log.
 
@@ -65,6 +72,7 @@ def export(
     given: dict[str, str | list[str]] = {
         "name": list(names),
         "key": key or "",
+        "group": group or "",
         "state": list(states),
         "from": since or "",
         "to": until or "",

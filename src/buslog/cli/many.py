@@ -43,6 +43,7 @@ def runs() -> None:
 @click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
 @click.option("--subscription", help="Exactly this subscription.")
 @click.option("--error", help="Exactly this type of the last error.")
+@click.option("--group", help="Exactly this failure group: `buslog failures` lists them.")
 @click.option("--state", "states", multiple=True, help="This state; repeat it for any of several.")
 @click.option("--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z.")
 @click.option("--to", "until", metavar="TIME", help="Emitted before.")

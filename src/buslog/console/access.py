@@ -11,6 +11,7 @@ from buslog import db
 from buslog.console import login, words
 from buslog.desk import Actor
 from buslog.errors import RoleTooLow
+from buslog.groups import Groups
 from buslog.insights import Insights
 from buslog.operations import Operations
 from buslog.people import People
@@ -48,6 +49,10 @@ def insights() -> Insights:
 
 def operations() -> Operations:
     return Operations(dsn(), who())
+
+
+def groups() -> Groups:
+    return Groups(dsn(), who())
 
 
 def people() -> People:

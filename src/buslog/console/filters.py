@@ -25,8 +25,14 @@ _BETWEEN = "between"
 class FilterBar:
     """The filter of one page: `read` it from the URL, `show` the widgets, `change` it from a button."""
 
-    def __init__(self, page: str, *, with_states: bool = True, only_range: bool = False) -> None:
+    def __init__(
+        self, page: str, *, with_states: bool = True, with_group: bool = True, only_range: bool = False,
+        own: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """own: parameters of the page's own, which stay when the filter changes."""
         self._page = page
+        self._with_group = with_group
+        self._own = own
         self._with_states = with_states
         self._only_range = only_range
 
@@ -44,12 +50,13 @@ class FilterBar:
             problems.show(problem)
             st.button("Clear the filter", on_click=self.change, args=(Filter(range=Range.DAY),), key=self._key("clear"))
             st.stop()
-        st.session_state[self._key("last")] = dict(filter_.to_params())
+        st.session_state[self._key("last")] = dict(replace(filter_, group=None).to_params())
         return filter_
 
     def change(self, filter_: Filter) -> None:
         """For a button's `on_click`: this filter from now on, on its newest page."""
-        st.query_params.from_dict(filter_.to_params())
+        kept = {name: values for name, values in current_params().items() if name in self._own}
+        st.query_params.from_dict({**filter_.to_params(), **kept})
 
     def turn(self, **cursor: str) -> None:
         """For a button's `on_click`: another page of the same filter."""
@@ -59,11 +66,12 @@ class FilterBar:
     # ── URL → filter → widgets ──────────────────────────────────────────────────
 
     def _read(self) -> tuple[Filter, InvalidFilter | None]:
-        params = {name: values for name, values in current_params().items() if name not in PAGE_PARAMETERS}
+        given = {name: values for name, values in current_params().items() if name not in PAGE_PARAMETERS}
+        params = {name: values for name, values in given.items() if name not in self._own}
         remembered: dict[str, Any] = st.session_state.get(self._key("last"), {})
         if self._are_of_another_page(params):
             params = remembered
-        elif st.session_state.get("frame.arrived") and not params and remembered:
+        elif st.session_state.get("frame.arrived") and not given and remembered:
             # Back by the menu: as it was left.
             st.query_params.from_dict(remembered)
             params = remembered
@@ -103,6 +111,7 @@ class FilterBar:
                 subscription=before.subscription,
                 states=tuple(state.get(self._key("states"), before.states)),
                 error_type=before.error_type,
+                group=before.group,
                 **self._times(before),
             )
         except InvalidFilter as error:
@@ -170,6 +179,7 @@ class FilterBar:
         chips = [
             ("subscriber", filter_.subscription, replace(filter_, subscription=None)),
             ("error", filter_.error_type, replace(filter_, error_type=None)),
+            ("failure group", filter_.group if self._with_group else None, replace(filter_, group=None)),
         ]
         given = [(label, value, without) for label, value, without in chips if value]
         if not given:

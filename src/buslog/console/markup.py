@@ -42,11 +42,20 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 def error(error_type: str, message: str, frame: str | None = None) -> None:
     """An attempt's error: type, message and the place in the subscriber's own code."""
+    head = f"<b>{escape(error_type)}</b>" if error_type else ""
     where = f'<div style="{_MUTED};font-size:.8rem;margin-top:.2rem">{escape(frame)}</div>' if frame else ""
     st.html(
         '<div style="border-left:3px solid #D55E00;padding:.1rem 0 .1rem .7rem;overflow-wrap:anywhere;'
         f'font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85rem">'
-        f'<b>{escape(error_type)}</b><div style="white-space:pre-wrap">{escape(message)}</div>{where}</div>'
+        f'{head}<div style="white-space:pre-wrap">{escape(message)}</div>{where}</div>'
+    )
+
+
+def note(text: str) -> None:
+    """What a person wrote, with its lines."""
+    st.html(
+        '<div style="border-left:3px solid #5B7FE8;padding:.1rem 0 .1rem .7rem;white-space:pre-wrap;'
+        f'overflow-wrap:anywhere">{escape(text)}</div>'
     )
 
 

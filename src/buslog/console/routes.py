@@ -62,7 +62,14 @@ async def _streamed(first: bytes, chunks: Generator[bytes]) -> AsyncIterator[byt
 
 def file_name(filter_: Filter) -> str:
     """Such as buslog-failed-S-42-20261123T1614Z.csv."""
-    told = [*filter_.names[:2], filter_.key, *filter_.states[:3], filter_.subscription, filter_.error_type]
+    told = [
+        *filter_.names[:2],
+        filter_.key,
+        *filter_.states[:3],
+        filter_.subscription,
+        filter_.error_type,
+        filter_.group,
+    ]
     if filter_.range.length:
         told.append(f"last-{filter_.range}")
     if filter_.since:

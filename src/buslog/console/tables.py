@@ -57,26 +57,19 @@ def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: b
     return [rows[at] for at in chosen["selection"]["rows"] if at < len(rows)] if are_failed else []
 
 
-def group_table(groups: Sequence[FailureGroup], *, key: str, in_short: bool = False) -> FailureGroup | None:
+def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | None:
     """Groups of failures; gives back the one whose button was pressed."""
     click = f"{key}.show"
     columns = {
         "show": Column(
             ["Show"] * len(groups), 64, lambda width: st.column_config.ButtonColumn("", key=click, width=width)
         ),
-        "failed": _number("Failed", [group.count for group in groups]),
-        "error": _text("Error", [group.error_type for group in groups]),
-        "name": _text("Name", [group.name for group in groups]),
-        "subscription": _text("Subscriber", [words.short(group.subscription) for group in groups]),
+        "failed": _text("Failed", [str(group.count) for group in groups], right=True),
+        "error": _text("Error", [f"{group.error_type}: {group.sample}" for group in groups]),
+        "name": _text("Name", [words.some(group.names) for group in groups]),
+        "subscription": _text("Subscriber", [words.some(map(words.short, group.subscriptions)) for group in groups]),
     }
-    if not in_short:
-        columns |= {
-            "keys": _number("Keys", [group.keys for group in groups]),
-            "last": _time("Newest", [group.last for group in groups]),
-            "sample": _text("Newest error", [group.sample for group in groups]),
-        }
-    _grid(columns, key=key, room=ROOM_BESIDE if in_short else ROOM, most_rows=10,
-          alt="Failures grouped by name, subscriber and error")  # fmt: skip
+    _grid(columns, key=key, room=ROOM_BESIDE, most_rows=10, alt="Failures grouped by cause")
     pressed = st.session_state.get(click)
     return groups[pressed.row] if pressed and pressed.row < len(groups) else None
 

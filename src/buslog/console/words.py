@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from buslog.filter import Range
+from buslog.insights import Count, GroupStatus
 from buslog.message import State
 from buslog.rights import Role
 
@@ -73,6 +75,85 @@ NO_WORKER_HOW = "buslog worker module:bus"
 # ── Overview ────────────────────────────────────────────────────────────────────
 
 # ── Failures ────────────────────────────────────────────────────────────────────
+
+GROUP_STATUSES: dict[GroupStatus, Look] = {
+    GroupStatus.OPEN: Look("●", "red", "#D55E00", "Nobody has taken it on yet."),
+    GroupStatus.ACKNOWLEDGED: Look("◐", "orange", "#B7791F", "It has been seen, and somebody is on it."),
+    GroupStatus.RESOLVED: Look("✓", "green", "#009E73", "Its cause is mended; it opens by itself when it fails again."),
+}
+FAILURES = "Failures"
+CAUSES_SHOWN = "Show"
+ALL_CAUSES, DELIVERIES = "All causes", "Deliveries"
+ALL_GROUPS = "All causes"
+OPEN_GROUP = "Open"
+OPEN_GROUP_HELP = "What is known of this cause, and its failed deliveries"
+JUST_NOW = "just now"
+FAILED_NOW, FAILED_EVER = "Failed now", "Failures ever"
+FIRST_SEEN, LAST_SEEN = "First seen", "Last seen"
+SINCE_RELEASE, LAST_RELEASE = "Since release", "Last in release"
+SUBSCRIBER, SUBSCRIBERS, NAME, NAMES, KEYS, OWNER, NOTE = (
+    "Subscriber", "Subscribers", "Name", "Names", "Keys", "Owner", "Note",
+)  # fmt: skip
+NO_SUCH_STATUS = "is open, acknowledged, resolved, all or deliveries"
+NO_SUCH_GROUP = "Look for it among all causes: nothing has failed with this one."
+TRACEBACK = "Traceback of the newest failure"
+NO_TRACEBACK = "Nothing was kept of it."
+OF_MESSAGE = "Open its message"
+FROM_A_TERMINAL = "The same from a terminal"
+ALL_FAILURES_CSV, GROUP_CSV = "All failures of this filter", "All failures of this cause and filter"
+NONE_IN_TIME = "None of it in this time is failed now."
+NONE_LEFT = "None of it is failed now."
+NONE_LEFT_MORE = "What failed was replayed or cancelled; what is known of the cause stays."
+NONE_OF_STATUS = {
+    GroupStatus.OPEN: "No open cause.",
+    GroupStatus.ACKNOWLEDGED: "No acknowledged cause.",
+    GroupStatus.RESOLVED: "No resolved cause.",
+}
+SHOW_ALL_CAUSES, SHOW_ALL = "Show all causes", "Show all"
+NO_MATCHING_FAILURE = "No failure matches this filter."
+NO_MORE_HERE, BACK_TO_NEWEST = "No more failures on this page.", "Back to the newest"
+ACKNOWLEDGE, ACKNOWLEDGE_HELP = "Acknowledge", "Say that it has been seen, and that somebody is on it."
+ASSIGN, ASSIGN_HELP = "Assign", "Give it to a person, by name."
+WRITE_NOTE, NOTE_HELP = "Note", "Write down what is known about it."
+RESOLVE, RESOLVE_HELP = "Resolve", "Say that its cause is mended. It opens by itself when it fails again."
+REOPEN, REOPEN_HELP = "Reopen", "Nobody is on it after all, or it is not mended."
+IS_ACKNOWLEDGED, IS_RESOLVED, IS_OPEN = (
+    "It is acknowledged already.", "It is resolved: reopen it first.", "It is open.",
+)  # fmt: skip
+ASSIGN_TITLE, NOTE_TITLE, RESOLVE_TITLE = "Assign this cause", "Note on this cause", "Resolve this cause"
+PERSON, PERSON_HINT, NOTE_HINT = "Person", "A name; empty for nobody", "What is known, a ticket, a link"
+REASON, REASON_HINT = "Reason", "Such as: release 1.4 mends it"
+RESOLVE_LEAVES = "Its failed deliveries stay until they are replayed or cancelled."
+LEAVE_IT, SAVE = "Leave it", "Save"
+GROUP_SAID = {
+    "acknowledge": "Acknowledged.", "assign": "Assigned.", "note": "Note saved.", "resolve": "Resolved.",
+    "reopen": "Open again.",
+}  # fmt: skip
+GROUP_SAID_BEFORE = "It was so already."
+
+
+def outside(older: Count, newer: Count) -> str:
+    """Such as: 8,577 older, 3 newer."""
+    counted = ((older, "older"), (newer, "newer"))
+    return ", ".join(f"{count} {where}" for count, where in counted if count)
+
+
+def reopened(times: int) -> str:
+    return "came back once after it was resolved" if times == 1 else f"came back {times} times after it was resolved"
+
+
+def only_largest(shown: int, of: int) -> str:
+    return f"The {shown} largest of {of:,}: narrow the filter to see others."
+
+
+def elsewhere(by_status: Mapping[GroupStatus, int]) -> str:
+    """Such as: 2 acknowledged, 1 resolved."""
+    return ", ".join(f"{by_status[status]:,} {status}" for status in GroupStatus if by_status.get(status))
+
+
+def trend(counts: Sequence[int], *, is_hourly: bool) -> str:
+    return f"{sum(counts):,} failed in the last {'24 hours' if is_hourly else '30 days'}"
+
 
 # ── Log and filters ─────────────────────────────────────────────────────────────
 
@@ -188,6 +269,12 @@ def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun[:-1] + 'ies' if noun.endswith('y') and noun != 'key' else noun + 's'}"
+
+
+def some(texts: Iterable[str]) -> str:
+    """Such as: mail:send, mail:send and 2 more."""
+    first, *others = [*texts] or [""]
+    return f"{first} and {len(others)} more" if others else first
 
 
 def short(subscription: str) -> str:

@@ -1,4 +1,4 @@
-"""Counts over the rows of a Filter: totals, series over time, groups of failures."""
+"""Counts over the rows of a Filter: totals, and series over time."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Connection,
     Integer,
     Select,
-    Text,
     func,
     literal,
     select,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from buslog.filter import Filter
 from buslog.insights import rollup
-from buslog.insights.model import Count, FailureGroup, Outside, Point, Series, Tally
+from buslog.insights.model import Count, Outside, Point, Series, Tally
 from buslog.insights.rollup import MONDAY
-from buslog.insights.rows import id_clauses, log_rows, message_clauses, subscription_name
+from buslog.insights.rows import id_clauses, log_rows, message_clauses
 from buslog.insights.tables import attempts, messages
 from buslog.message import State
 
 COUNTED = 10_000
-GROUPS = 100
-SAMPLE = 300
 
 _BUCKETS = tuple(
     timedelta(seconds=seconds)
@@ -163,7 +158,7 @@ def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Sele
 
 
 def _asks_of_deliveries(filter_: Filter) -> bool:
-    return bool(filter_.states or filter_.subscription or filter_.error_type)
+    return bool(filter_.states or filter_.subscription or filter_.error_type or filter_.group)
 
 
 # ── failures ────────────────────────────────────────────────────────────────────
@@ -174,34 +169,3 @@ def failed_of(filter_: Filter) -> Filter | None:
     if filter_.states and State.FAILED not in filter_.states:
         return None
     return replace(filter_, states=(State.FAILED,))
-
-
-def failure_groups(connection: Connection, filter_: Filter, now: datetime) -> list[FailureGroup]:
-    """The largest first, at most `GROUPS`."""
-    failed = failed_of(filter_)
-    if failed is None:
-        return []
-    rows = log_rows(failed, now)
-    m, d = rows.m.c, rows.d.c
-    newest = aggregate_order_by(func.left(d.error, SAMPLE), d.message_id.desc())
-    sample = func.array_agg(newest, type_=ARRAY(Text()))[1]
-    grouped = (
-        rows.select(
-            m.name,
-            d.subscription_id,
-            d.error_type,
-            func.count().label("deliveries"),
-            func.count(m.key.distinct()).label("key_count"),
-            func.min(m.emitted_at).label("first_at"),
-            func.max(m.emitted_at).label("last_at"),
-            func.coalesce(sample, "").label("sample"),
-        )
-        .group_by(m.name, d.subscription_id, d.error_type)
-        .order_by(func.count().desc(), m.name)
-        .limit(GROUPS)
-        .subquery("g")
-    )
-    g = grouped.c
-    named = (g.name, subscription_name(g.subscription_id), func.coalesce(g.error_type, ""))
-    query = select(*named, g.deliveries, g.key_count, g.first_at, g.last_at, g.sample)
-    return [FailureGroup(*row) for row in connection.execute(query)]

@@ -18,7 +18,7 @@ from buslog.retry import RetryPolicy
 
 
 def subscribers(connection: Connection, filter_: Filter, now: datetime) -> list[Subscriber]:
-    if filter_.names or filter_.key or filter_.states or filter_.error_type:
+    if filter_.names or filter_.key or filter_.states or filter_.error_type or filter_.group:
         raise InvalidFilter(
             field="filter", rule="asks for a time and a subscription", was="one that asks for more",
             mend="Leave out name, key, state and error.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -112,18 +113,68 @@ class Series:
         return sum(point.failures for point in self.points)
 
 
+class GroupStatus(StrEnum):
+    """States of a failure group. Drawn in docs/states.md."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Failed deliveries of one name, subscription and error type."""
+    """Failures of one cause, and what has become of it.
 
-    name: str
+    place: file and function, in the subscriber's own code. sample: the newest failure's error. names, subscriptions: at
+    most fifty. count: how many are failed now, among what a filter finds; the rest is of all time. total: failures
+    ever; keys: different ones ever. trend: failures by when they failed, oldest first, in steps of `trend_step`.
+    is_new: it is younger than the last fold, and not all of it is known yet.
+    """
+
+    fingerprint: str
+    error_type: str
+    place: str | None
+    sample: str
+    names: list[str]
+    subscriptions: list[str]
+    count: Count
+    total: int
+    keys: int
+    first_seen: datetime
+    last_seen: datetime
+    first_release: str | None
+    last_release: str | None
+    status: GroupStatus
+    owner: str | None
+    note: str | None
+    resolved_at: datetime | None
+    reopened: int
+    is_new: bool
+    trend: list[int]
+    trend_step: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroups:
+    """The groups of a filter, the largest first, at most `GROUPS` of them; and how many there are of each status."""
+
+    groups: list[FailureGroup]
+    by_status: dict[GroupStatus, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureSample:
+    """The last attempt of a group's newest failure. frame: `file:line in function`."""
+
+    message_id: UUID
     subscription: str
     error_type: str
-    count: int
-    keys: int
-    first: datetime
-    last: datetime
-    sample: str
+    error: str
+    frame: str | None
+    traceback: str | None
+    worker: str | None
+    code_version: str | None
+    finished_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates, figures
+from buslog.insights import aggregates, failures, figures
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -24,6 +24,9 @@ from buslog.insights.model import (
     Count,
     DeliveryDetail,
     FailureGroup,
+    FailureGroups,
+    FailureSample,
+    GroupStatus,
     KnownName,
     LiveWorker,
     LogRow,
@@ -121,10 +124,21 @@ class Insights:
         with self._reading() as connection:
             return aggregates.series(connection, filter_, now or _now())
 
-    def failure_groups(self, filter_: Filter, *, now: datetime | None = None) -> list[FailureGroup]:
-        """Failed deliveries of the filter by name, subscription and error type; the largest group first."""
+    def failure_groups(
+        self, filter_: Filter, *, status: GroupStatus | None = None, now: datetime | None = None
+    ) -> FailureGroups:
+        """Failed deliveries of the filter by cause, the largest group first; of one status, or of all."""
         with self._reading() as connection:
-            return aggregates.failure_groups(connection, filter_, now or _now())
+            return failures.groups(connection, filter_, now or _now(), status)
+
+    def failure_group(self, filter_: Filter, *, now: datetime | None = None) -> FailureGroup | None:
+        """The filter's own group; None when nothing of that cause has ever failed."""
+        with self._reading() as connection:
+            return failures.group(connection, filter_, now or _now())
+
+    def failure_sample(self, fingerprint: str) -> FailureSample | None:
+        """A group's newest failure, with its traceback."""
+        return next((FailureSample(*row) for row in self._read("failure_sample", fingerprint=fingerprint)), None)
 
     # ── one message ─────────────────────────────────────────────────────────────
 

@@ -63,6 +63,14 @@ ended_deliveries = table(
     schema="buslog",
 ).alias("e")
 
+failures = table(
+    "failures",
+    column("message_id", Uuid()),
+    column("subscription_id", Integer()),
+    column("fingerprint", Text()),
+    schema="buslog",
+).alias("w")
+
 attempts = table(
     "attempts",
     column("message_id", Uuid()),
