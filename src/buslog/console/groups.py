@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from html import escape
-from typing import Any
 
 import streamlit as st
 
@@ -21,6 +20,7 @@ _MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85re
 _TWO_LINES = (
     "display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere"
 )
+_DAY = timedelta(days=1)
 _BAR, _TALLEST, _BARS = 4, 32, "#D55E00"  # pixels, and the colour of failures
 
 
@@ -29,9 +29,10 @@ _BAR, _TALLEST, _BARS = 4, 32, "#D55E00"  # pixels, and the colour of failures
 
 def card(group: FailureGroup, *, on_open: Callable[[], None]) -> None:
     """A cause in its words, with its count, its trend and what has become of it."""
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"group-{group.fingerprint}"):
-        st.html(_card(group))
-        st.button(
+    with st.container(border=True, key=f"group-{group.fingerprint}"):
+        told, side = st.columns([10, 1.2], vertical_alignment="center")
+        told.html(_card(group))
+        side.button(
             words.OPEN_GROUP, key=f"open-{group.fingerprint}", on_click=on_open, help=words.OPEN_GROUP_HELP,
             icon=":material/chevron_right:", icon_position="right",
         )  # fmt: skip
@@ -84,7 +85,7 @@ def _status(status: GroupStatus) -> str:
 
 def _trend(counts: Sequence[int], step: timedelta) -> str:
     """Bars over time, the newest at the right, with a line that says what they are."""
-    most, alt = max(counts, default=0) or 1, words.trend(counts, is_hourly=step < timedelta(days=1))
+    most, alt = max(counts, default=0) or 1, words.trend(counts, is_hourly=step < _DAY)
     bars = "".join(
         f'<div style="width:{_BAR}px;height:{max(round(count / most * _TALLEST), 3) if count else 1}px;'
         f'background:{_BARS if count else "currentColor"};opacity:{1 if count else 0.3}"></div>'
@@ -112,22 +113,23 @@ def known(group: FailureGroup, sample: FailureSample | None) -> None:
     markup.error("", sample.error if sample else group.sample, sample.frame if sample else group.place)
     if group.note:
         markup.note(group.note)
-    with st.container(horizontal=True, vertical_alignment="center", gap="large"):
-        markup.facts(
-            [
-                (words.FAILED_NOW, str(group.count)),
-                (words.FAILED_EVER, "" if group.is_new else f"{group.total:,}"),
-                (words.KEYS, f"{group.keys:,}" if group.keys else ""),
-                (f"{words.FIRST_SEEN} ({clock.ZONE})", clock.stamp(group.first_seen)),
-                (f"{words.LAST_SEEN} ({clock.ZONE})", clock.stamp(group.last_seen)),
-                (words.SINCE_RELEASE, group.first_release or ""),
-                (words.LAST_RELEASE, group.last_release or ""),
-                (words.SUBSCRIBERS if group.subscriptions[1:] else words.SUBSCRIBER, ", ".join(group.subscriptions)),
-                (words.NAMES if group.names[1:] else words.NAME, ", ".join(group.names)),
-            ]
-        )
-        st.html(_trend(group.trend, group.trend_step), width="content")
-    markup.quiet(f"{words.trend(group.trend, is_hourly=group.trend_step < timedelta(days=1))}.")
+    markup.facts(
+        [
+            (words.FAILED_NOW, str(group.count)),
+            (words.FAILED_EVER, "" if group.is_new else f"{group.total:,}"),
+            (words.KEYS, f"{group.keys:,}" if group.keys else ""),
+            (f"{words.FIRST_SEEN} ({clock.ZONE})", clock.stamp(group.first_seen)),
+            (f"{words.LAST_SEEN} ({clock.ZONE})", clock.stamp(group.last_seen)),
+            (words.SINCE_RELEASE, group.first_release or ""),
+            (words.LAST_RELEASE, group.last_release or ""),
+            (words.SUBSCRIBERS if group.subscriptions[1:] else words.SUBSCRIBER, ", ".join(group.subscriptions)),
+            (words.NAMES if group.names[1:] else words.NAME, ", ".join(group.names)),
+        ]
+    )
+    st.html(
+        f'<div style="display:flex;gap:.8rem;align-items:flex-end">{_trend(group.trend, group.trend_step)}'
+        f'<span style="{_QUIET}">{escape(words.trend(group.trend, is_hourly=group.trend_step < _DAY))}</span></div>'
+    )
     if sample:
         _sample(sample)
 
@@ -188,19 +190,21 @@ def _do(verb: str, act: Callable[[], bool]) -> None:
 @st.dialog(words.ASSIGN_TITLE, icon=":material/person:")
 def _assign(group: FailureGroup) -> None:
     with st.form("group.assign", border=False):
-        owner = st.text_input(
-            words.PERSON, value=group.owner or access.who().name, placeholder=words.PERSON_HINT, max_chars=NAME_LENGTH
-        )
-        _finish(words.ASSIGN, "assign", lambda: access.groups().assign(group.fingerprint, owner))
+        st.text_input(
+            words.PERSON, value=group.owner or access.who().name, placeholder=words.PERSON_HINT, max_chars=NAME_LENGTH,
+            key=_GIVEN,
+        )  # fmt: skip
+        _finish(words.ASSIGN, "assign", lambda owner: access.groups().assign(group.fingerprint, owner))
 
 
 @st.dialog(words.NOTE_TITLE, icon=":material/edit_note:")
 def _note(group: FailureGroup) -> None:
     with st.form("group.note", border=False):
-        text = st.text_area(
-            words.NOTE, value=group.note or "", placeholder=words.NOTE_HINT, max_chars=NOTE_LENGTH, height=160
-        )
-        _finish(words.SAVE, "note", lambda: access.groups().note(group.fingerprint, text))
+        st.text_area(
+            words.NOTE, value=group.note or "", placeholder=words.NOTE_HINT, max_chars=NOTE_LENGTH, height=160,
+            key=_GIVEN,
+        )  # fmt: skip
+        _finish(words.SAVE, "note", lambda text: access.groups().note(group.fingerprint, text))
 
 
 @st.dialog(words.RESOLVE_TITLE, icon=":material/task_alt:")
@@ -208,16 +212,20 @@ def _resolve(group: FailureGroup) -> None:
     with st.form("group.resolve", border=False):
         if group.count:
             markup.quiet(words.RESOLVE_LEAVES)
-        reason = st.text_input(words.REASON, placeholder=words.REASON_HINT, max_chars=NAME_LENGTH)
-        _finish(words.RESOLVE, "resolve", lambda: access.groups().resolve(group.fingerprint, reason=reason))
+        st.text_input(words.REASON, placeholder=words.REASON_HINT, max_chars=NAME_LENGTH, key=_GIVEN)
+        _finish(words.RESOLVE, "resolve", lambda reason: access.groups().resolve(group.fingerprint, reason=reason))
 
 
-def _finish(label: str, verb: str, act: Callable[[], Any]) -> None:
+_GIVEN = "group.given"  # what is typed in the dialog that is open
+
+
+def _finish(label: str, verb: str, act: Callable[[str], bool]) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         left = st.form_submit_button(words.LEAVE_IT, key=f"group.{verb}.leave")
-        pressed = st.form_submit_button(label, key=f"group.{verb}.confirm", type="primary")
-    if pressed:
-        _do(verb, act)
+        pressed = st.form_submit_button(
+            label, key=f"group.{verb}.confirm", type="primary",
+            on_click=lambda: _do(verb, lambda: act(st.session_state.get(_GIVEN) or "")),
+        )  # fmt: skip
     if pressed or left:
         st.rerun()
 
