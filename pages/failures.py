@@ -77,7 +77,7 @@ def the_list(found: FailureGroups, of: int) -> None:
 
 
 def one_cause() -> None:
-    st.button(words.ALL_GROUPS, icon=":material/arrow_back:", on_click=bar.change, args=(replace(asked, group=None),))
+    st.button(words.ALL_CAUSES, icon=":material/arrow_back:", on_click=bar.change, args=(replace(asked, group=None),))
     group = insights.failure_group(filter_)
     if group is None:
         raise NotFound(field="group", rule="exists", was=asked.group or "", mend=words.NO_SUCH_GROUP)

@@ -8,7 +8,7 @@ BuslogError
 ├── InvalidFilter           a filter, from a URL or a command line
 ├── OperationRefused        a replay, run now or cancel that the delivery's state does not allow
 ├── RoleTooLow              the actor's role may not do this; the attempt is in the audit
-├── NotFound                no such message or delivery
+├── NotFound                no such message, delivery, run or failure group
 ├── StaleDelivery           a subscriber's transaction whose delivery was cancelled or rescued meanwhile
 ├── BusNotStarted           emit before `async with bus`, or after its end
 ├── StreamEnded             `events` was read too slowly, or `once` was cut short by `clear` or a stop

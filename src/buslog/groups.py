@@ -42,7 +42,7 @@ class Groups(Desk):
                 field="owner", rule="is a person's name, printable", was=f"{len(owner)} characters",
                 limit=f"{NAME_LENGTH} characters", mend="Give a shorter name.",
             )  # fmt: skip
-        with self._transaction() as connection:
+        with self._transaction("assign") as connection:
             was = self._held(connection, group)[1]
             if was == (owner or None):
                 return False
@@ -60,7 +60,7 @@ class Groups(Desk):
                 field="note", rule="is printable text", was=f"{len(text)} characters",
                 limit=f"{NOTE_LENGTH} characters", mend="Write a shorter note.",
             )  # fmt: skip
-        with self._transaction() as connection:
+        with self._transaction("note") as connection:
             was = self._held(connection, group)[2]
             if was == (text or None):
                 return False
@@ -71,7 +71,7 @@ class Groups(Desk):
     # ── one transaction: look, change, audit ────────────────────────────────────
 
     def _move(self, group: str, verb: str, status: GroupStatus, reason: str) -> bool:
-        with self._transaction() as connection:
+        with self._transaction(verb) as connection:
             was = self._held(connection, group)[0]
             if was is status:
                 return False

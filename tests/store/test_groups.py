@@ -15,7 +15,7 @@ from sqlalchemy.event import listen
 from buslog import Bus, RetryPolicy, db, folding
 from buslog.config import Settings
 from buslog.desk import Actor
-from buslog.errors import InvalidFilter, NotFound, OperationRefused
+from buslog.errors import InvalidFilter, NotFound, OperationRefused, RoleTooLow
 from buslog.export import stream_csv
 from buslog.filter import Filter, Range
 from buslog.groups import Groups
@@ -27,7 +27,7 @@ from buslog.replays import Replays
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
 
-ACTOR = Actor("anna", "cli")
+ACTOR = Actor("local:anna", "cli")
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_a_group_is_acknowledged_assigned_noted_resolved_and_audited(
     assert (only(insights).owner, only(insights).note) == (None, None)
     done = audit(connection)
     assert [(actor, verb) for actor, verb, *_ in done] == [
-        ("anna", verb) for verb in ("acknowledge", "assign", "note", "resolve", "reopen", "assign", "note")
+        ("local:anna", verb) for verb in ("acknowledge", "assign", "note", "resolve", "reopen", "assign", "note")
     ]
     assert done[0][2:] == ("on it", {"group": fingerprint, "from": "open"})
     assert done[1][3] == {"group": fingerprint, "from": None, "to": "Berta"}
@@ -346,6 +346,25 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_audited(
         with pytest.raises(NotFound):
             groups.resolve(unknown)
     assert audit(connection) == []
+
+
+def test_a_viewer_changes_nothing_by_any_verb_and_the_audit_has_what_was_tried(
+    dsn: str, connection: db.Connection, by_hand: BusByHand, insights: Insights
+) -> None:
+    by_hand.subscribe("mail", "departed")
+    fail(by_hand, "no answer")
+    viewer, fingerprint = Groups(dsn, Actor("anna@example.com", "dashboard")), only(insights).fingerprint
+    for change in (viewer.acknowledge, viewer.resolve, viewer.reopen):
+        with pytest.raises(RoleTooLow):
+            change(fingerprint)
+    with pytest.raises(RoleTooLow):
+        viewer.assign(fingerprint, "Berta")
+    with pytest.raises(RoleTooLow):
+        viewer.note(fingerprint, "mine")
+    assert (only(insights).status, only(insights).owner, only(insights).note) == (GroupStatus.OPEN, None, None)
+    assert [(verb, outcome["denied"]) for _, verb, _, outcome in audit(connection)] == [
+        (verb, "viewer") for verb in ("acknowledge", "resolve", "reopen", "assign", "note")
+    ]
 
 
 def test_a_resolved_group_that_fails_again_opens_by_itself_and_the_audit_says_so(

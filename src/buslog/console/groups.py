@@ -67,7 +67,7 @@ def _told(group: FailureGroup) -> list[str]:
     if group.reopened:
         told.append(words.reopened(group.reopened))
     if group.owner:
-        told.append(f"{words.OWNER.lower()}: {group.owner}")
+        told.append(f"{words.CAUSE_OWNER.lower()}: {group.owner}")
     return [text for text in told if text]
 
 
@@ -104,7 +104,7 @@ def head(group: FailureGroup) -> None:
     """What a cause is called, and what has become of it."""
     markup.heading(group.error_type)
     told = [words.reopened(group.reopened)] if group.reopened else []
-    told += [f"{words.OWNER.lower()}: {group.owner}"] if group.owner else []
+    told += [f"{words.CAUSE_OWNER.lower()}: {group.owner}"] if group.owner else []
     st.html(f'{_status(group.status)} <span style="{_QUIET}">{escape(" · ".join(told))}</span>')
 
 
@@ -117,13 +117,16 @@ def known(group: FailureGroup, sample: FailureSample | None) -> None:
         [
             (words.FAILED_NOW, str(group.count)),
             (words.FAILED_EVER, "" if group.is_new else f"{group.total:,}"),
-            (words.KEYS, f"{group.keys:,}" if group.keys else ""),
+            (words.CAUSE_KEYS, f"{group.keys:,}" if group.keys else ""),
             (f"{words.FIRST_SEEN} ({clock.ZONE})", clock.stamp(group.first_seen)),
             (f"{words.LAST_SEEN} ({clock.ZONE})", clock.stamp(group.last_seen)),
             (words.SINCE_RELEASE, group.first_release or ""),
             (words.LAST_RELEASE, group.last_release or ""),
-            (words.SUBSCRIBERS if group.subscriptions[1:] else words.SUBSCRIBER, ", ".join(group.subscriptions)),
-            (words.NAMES if group.names[1:] else words.NAME, ", ".join(group.names)),
+            (
+                words.CAUSE_SUBSCRIBERS if group.subscriptions[1:] else words.CAUSE_SUBSCRIBER,
+                ", ".join(group.subscriptions),
+            ),
+            (words.CAUSE_NAMES if group.names[1:] else words.CAUSE_NAME, ", ".join(group.names)),
         ]
     )
     st.html(
@@ -146,23 +149,24 @@ def _sample(sample: FailureSample) -> None:
 
 
 def buttons(group: FailureGroup) -> None:
-    """What can be done about a cause; what its status does not allow is there and says why."""
+    """What can be done about a cause; what its status or the actor's role does not allow is there and says why."""
     is_open, is_resolved = group.status is GroupStatus.OPEN, group.status is GroupStatus.RESOLVED
     why_acknowledged = words.IS_RESOLVED if is_resolved else "" if is_open else words.IS_ACKNOWLEDGED
-    fingerprint, fresh = group.fingerprint, access.groups
+    fingerprint = group.fingerprint
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for label, icon, why_not, help_, act in (
-            (words.ACKNOWLEDGE, "visibility", why_acknowledged, words.ACKNOWLEDGE_HELP,
-             lambda: _do("acknowledge", lambda: fresh().acknowledge(fingerprint))),
-            (words.ASSIGN, "person", "", words.ASSIGN_HELP, lambda: _ask("assign")),
-            (words.WRITE_NOTE, "edit_note", "", words.NOTE_HELP, lambda: _ask("note")),
-            (words.RESOLVE, "task_alt", words.IS_RESOLVED if is_resolved else "", words.RESOLVE_HELP,
+        for verb, label, icon, why_not, help_, act in (
+            ("acknowledge", words.ACKNOWLEDGE, "visibility", why_acknowledged, words.ACKNOWLEDGE_HELP,
+             lambda: _do("acknowledge", lambda: access.groups().acknowledge(fingerprint))),
+            ("assign", words.ASSIGN, "person", "", words.ASSIGN_HELP, lambda: _ask("assign")),
+            ("note", words.WRITE_NOTE, "edit_note", "", words.NOTE_HELP, lambda: _ask("note")),
+            ("resolve", words.RESOLVE, "task_alt", words.IS_RESOLVED if is_resolved else "", words.RESOLVE_HELP,
              lambda: _ask("resolve")),
-            (words.REOPEN, "undo", words.IS_OPEN if is_open else "", words.REOPEN_HELP,
-             lambda: _do("reopen", lambda: fresh().reopen(fingerprint))),
+            ("reopen", words.REOPEN, "undo", words.IS_OPEN if is_open else "", words.REOPEN_HELP,
+             lambda: _do("reopen", lambda: access.groups().reopen(fingerprint))),
         ):  # fmt: skip
+            said = why_not or access.may(verb)
             st.button(
-                label, key=f"group.{label}", icon=f":material/{icon}:", disabled=bool(why_not), help=why_not or help_,
+                label, key=f"group.{verb}", icon=f":material/{icon}:", disabled=bool(said), help=said or help_,
                 on_click=act,
             )  # fmt: skip
     asked = st.session_state.pop(_ASKED, None)
@@ -191,8 +195,8 @@ def _do(verb: str, act: Callable[[], bool]) -> None:
 def _assign(group: FailureGroup) -> None:
     with st.form("group.assign", border=False):
         st.text_input(
-            words.PERSON, value=group.owner or access.who().name, placeholder=words.PERSON_HINT, max_chars=NAME_LENGTH,
-            key=_GIVEN,
+            words.CAUSE_PERSON, value=group.owner or access.who().name, placeholder=words.CAUSE_PERSON_HINT,
+            max_chars=NAME_LENGTH, key=_GIVEN,
         )  # fmt: skip
         _finish(words.ASSIGN, "assign", lambda owner: access.groups().assign(group.fingerprint, owner))
 
@@ -201,7 +205,7 @@ def _assign(group: FailureGroup) -> None:
 def _note(group: FailureGroup) -> None:
     with st.form("group.note", border=False):
         st.text_area(
-            words.NOTE, value=group.note or "", placeholder=words.NOTE_HINT, max_chars=NOTE_LENGTH, height=160,
+            words.CAUSE_NOTE, value=group.note or "", placeholder=words.NOTE_HINT, max_chars=NOTE_LENGTH, height=160,
             key=_GIVEN,
         )  # fmt: skip
         _finish(words.SAVE, "note", lambda text: access.groups().note(group.fingerprint, text))
@@ -212,7 +216,7 @@ def _resolve(group: FailureGroup) -> None:
     with st.form("group.resolve", border=False):
         if group.count:
             markup.quiet(words.RESOLVE_LEAVES)
-        st.text_input(words.REASON, placeholder=words.REASON_HINT, max_chars=NAME_LENGTH, key=_GIVEN)
+        st.text_input(words.REASON, placeholder=words.RESOLVE_HINT, max_chars=NAME_LENGTH, key=_GIVEN)
         _finish(words.RESOLVE, "resolve", lambda reason: access.groups().resolve(group.fingerprint, reason=reason))
 
 

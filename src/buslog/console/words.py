@@ -84,14 +84,13 @@ GROUP_STATUSES: dict[GroupStatus, Look] = {
 FAILURES = "Failures"
 CAUSES_SHOWN = "Show"
 ALL_CAUSES, DELIVERIES = "All causes", "Deliveries"
-ALL_GROUPS = "All causes"
 OPEN_GROUP = "Open"
 OPEN_GROUP_HELP = "What is known of this cause, and its failed deliveries"
 JUST_NOW = "just now"
 FAILED_NOW, FAILED_EVER = "Failed now", "Failures ever"
 FIRST_SEEN, LAST_SEEN = "First seen", "Last seen"
 SINCE_RELEASE, LAST_RELEASE = "Since release", "Last in release"
-SUBSCRIBER, SUBSCRIBERS, NAME, NAMES, KEYS, OWNER, NOTE = (
+CAUSE_SUBSCRIBER, CAUSE_SUBSCRIBERS, CAUSE_NAME, CAUSE_NAMES, CAUSE_KEYS, CAUSE_OWNER, CAUSE_NOTE = (
     "Subscriber", "Subscribers", "Name", "Names", "Keys", "Owner", "Note",
 )  # fmt: skip
 NO_SUCH_STATUS = "is open, acknowledged, resolved, all or deliveries"
@@ -121,8 +120,8 @@ IS_ACKNOWLEDGED, IS_RESOLVED, IS_OPEN = (
     "It is acknowledged already.", "It is resolved: reopen it first.", "It is open.",
 )  # fmt: skip
 ASSIGN_TITLE, NOTE_TITLE, RESOLVE_TITLE = "Assign this cause", "Note on this cause", "Resolve this cause"
-PERSON, PERSON_HINT, NOTE_HINT = "Person", "A name; empty for nobody", "What is known, a ticket, a link"
-REASON, REASON_HINT = "Reason", "Such as: release 1.4 mends it"
+CAUSE_PERSON, CAUSE_PERSON_HINT, NOTE_HINT = "Person", "A name; empty for nobody", "What is known, a ticket, a link"
+RESOLVE_HINT = "Such as: release 1.4 mends it"
 RESOLVE_LEAVES = "Its failed deliveries stay until they are replayed or cancelled."
 LEAVE_IT, SAVE = "Leave it", "Save"
 GROUP_SAID = {
@@ -199,7 +198,10 @@ VERBS: dict[str, str] = {
     "run now many": "Start a run now of many",
     "cancel many": "Start a cancel of many",
     "stop": "Stop a stored run",
-    "acknowledge": "Acknowledge, assign and resolve failure groups",
+    "acknowledge": "Say that a failure group has been seen, and that somebody is on it",
+    "assign": "Give a failure group to a person",
+    "resolve": "Say that a failure group's cause is mended",
+    "reopen": "Open a failure group again",
     "note": "Write notes",
     "take duty": "Take over duty, and hand it over",
     "save view": "Save views for the team",
