@@ -141,7 +141,7 @@ def test_a_failure_is_opened_replayed_and_seen_to_succeed(dashboard: Dashboard, 
     dashboard.bus.subscribe("mail.one", "orderOne")
     dashboard.bus.emit("orderOne", key="ONE-1")
     dashboard.bus.work(**{"mail.one": "failed"})
-    page.goto(f"{dashboard.address}/failures?key=ONE-1")
+    page.goto(f"{dashboard.address}/failures?key=ONE-1&show=deliveries")
     expect(page.get_by_text("1 failed")).to_be_visible()
     opened = page.get_by_role("heading", name="Event orderOne")
     click_row(page.get_by_test_id("stDataFrame").last, 0, x=32 + 34, until=opened)
@@ -157,7 +157,7 @@ def test_selected_failures_are_replayed_after_a_look_at_how_many(dashboard: Dash
     for _ in range(3):
         dashboard.bus.emit("orderMany", key="MANY-1")
     dashboard.bus.work(**{"mail.many": "failed"})
-    page.goto(f"{dashboard.address}/failures?key=MANY-1")
+    page.goto(f"{dashboard.address}/failures?key=MANY-1&show=deliveries")
     expect(page.get_by_text("3 failed")).to_be_visible()
     grid = page.get_by_test_id("stDataFrame").last
     click_row(grid, 0, x=17, until=page.get_by_role("button", name="Replay 1 delivery"))
