@@ -29,6 +29,25 @@ def quiet(text: str) -> None:
     st.html(f'<div style="{_MUTED};font-size:.85rem;overflow-wrap:anywhere">{escape(text)}</div>')
 
 
+def lines(content: str) -> None:
+    """Lines that were made of escaped pieces, in a box that scrolls sideways before it breaks the page."""
+    st.html(f'<div style="overflow-x:auto">{content}</div>')
+
+
+def link(address: str, text: str, *, is_outside: bool = False) -> str:
+    """A link within the app, or to another system: as HTML, escaped."""
+    where = 'target="_blank" rel="noopener noreferrer"' if is_outside else 'target="_self"'
+    return (
+        f'<a href="{escape(address)}" {where} style="color:inherit;text-decoration:underline;'
+        f'text-underline-offset:.2em;text-decoration-color:rgba(128,136,152,.6)">{escape(text)}</a>'
+    )
+
+
+def sentence(text: str, *links: str) -> None:
+    """A sentence and the links that follow it; the links are HTML of `link`."""
+    st.html(f'<div style="overflow-wrap:anywhere;font-size:.92rem">{escape(text)} {" ".join(links)}</div>')
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Labels and values in a row that wraps; those without a value are left out."""
     cells = "".join(
@@ -47,6 +66,15 @@ def error(error_type: str, message: str, frame: str | None = None) -> None:
         '<div style="border-left:3px solid #D55E00;padding:.1rem 0 .1rem .7rem;overflow-wrap:anywhere;'
         f'font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85rem">'
         f'<b>{escape(error_type)}</b><div style="white-space:pre-wrap">{escape(message)}</div>{where}</div>'
+    )
+
+
+def note(text: str, quiet: str) -> None:
+    """What somebody wrote, its lines as they are, and who and when below it."""
+    st.html(
+        '<div style="border-left:3px solid rgba(128,136,152,.45);padding:.1rem 0 .1rem .7rem;overflow-wrap:anywhere">'
+        f'<div style="white-space:pre-wrap">{escape(text)}</div>'
+        f'<div style="{_MUTED};font-size:.8rem">{escape(quiet)}</div></div>'
     )
 
 

@@ -1,2 +1,2 @@
--- What people did to a message, oldest first. Called by insights.
-SELECT at, actor, verb, subscription, reason FROM buslog.operations WHERE message_id = %(id)s ORDER BY at, id LIMIT 500
+-- What people did to a message, oldest first, and the message that came of it. Called by insights.
+SELECT at, actor, verb, subscription, reason, (outcome ->> 'emitted')::uuid FROM buslog.operations WHERE message_id = %(id)s ORDER BY at, id LIMIT 500
