@@ -89,7 +89,7 @@ def head(tally: Tally) -> None:
 def tell(page: KeyPage) -> None:
     notes = insights.notes(About.KEY, key)
     with problems.shown():
-        keys.now(insights.key_now(key))
+        keys.now(insights.key_now(key), key)
     with problems.shown():
         keys.commands(insights.commands(), key, key_field)
     left, right = st.columns([7, 3], gap="medium")

@@ -99,7 +99,7 @@ with left:
 with right:
     st.subheader("Payload")
     story.payload(message)
-    done = insights.operations(message_id)
+    done = [operation for operation in insights.operations(message_id) if operation.verb != "note"]
     if done:
         st.subheader(words.OPERATIONS)
         story.operations(done)

@@ -143,7 +143,7 @@ def _warn(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
     """Whom it reaches: also those who have done their work."""
     again = [d.subscription for d in deliveries if d.is_latest and d.state is State.SUCCEEDED]
     more = f", {words.EDIT_ALSO.format(subscriptions=', '.join(map(words.short, again)))}" if again else "."
-    markup.sentence(words.EDIT_TO_ALL.format(name=message.name) + more)
+    st.html(markup.sentence(words.EDIT_TO_ALL.format(name=message.name) + more))
 
 
 def _complain(text: str) -> None:

@@ -21,24 +21,27 @@ MOST_COMMANDS = 6
 # ── now ─────────────────────────────────────────────────────────────────────────
 
 
-def now(found: KeyNow) -> None:
+def now(found: KeyNow, key: str) -> None:
     """What failed or waits, why, and the way to it."""
     if not found.states:
         st.markdown(f":green[:material/check_circle:] {words.KEY_WELL}")
         return
     with st.container(border=True):
-        counted = ", ".join(f"{found.states[state]:,} {state}" for state in State if found.states.get(state))
+        in_order = (State.FAILED, *(state for state in State if state is not State.FAILED))
+        counted = ", ".join(f"{found.states[state]:,} {state}" for state in in_order if found.states.get(state))
         markup.title(words.KEY_NOW.format(counts=counted))
+        lines = ""
         for waiting in found.listed:
             delivery = waiting.delivery
             to_message = markup.link(links.message(delivery.message_id), waiting.name)
             error = f"{waiting.error_type}: {waiting.error or ''}"[:ERROR_SHOWN] if waiting.error_type else ""
-            st.html(
-                f'<div style="overflow-wrap:anywhere">{thread.mark_of(waiting.state)} {to_message} '
+            lines += (
+                f'<div style="overflow-wrap:anywhere;padding:.25rem 0">{thread.mark_of(waiting.state)} {to_message} '
                 f'<span style="opacity:.66">· {escape(words.short(delivery.subscription))}</span>'
-                f'<div style="font-size:.875rem;opacity:.8">{escape(error)}</div></div>'
+                f'<div style="font-size:.875rem;opacity:.8">{escape(error)}</div>'
+                f"{story.why(waiting.causes, key=key)}</div>"
             )
-            story.why(waiting.causes)
+        st.html(lines)
         total = sum(found.states.values())
         if len(found.listed) < total:
             markup.quiet(words.KEY_NOW_LISTED.format(shown=len(found.listed), count=f"{total:,}"))
@@ -67,12 +70,15 @@ def commands(known: Sequence[Command], key: str, key_field: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something of the story: when, by which mark, and what, as HTML. `is_message` begins a message."""
+    """Something of the story: when, by which mark, and what, as HTML. `is_message`: it begins one. `is_now`: so it
+    stands.
+    """
 
     at: datetime
     mark: str
     content: str
     is_message: bool = False
+    is_now: bool = False
 
 
 def show(page: KeyPage, notes: Sequence[Note]) -> None:
@@ -125,7 +131,8 @@ def _of_message(message: KeyMessage, told: Story) -> Iterator[Happened]:
     for run in told.runs:
         subscriber = escape(words.short(run.subscription))
         if run.finished_at is None:
-            yield Happened(clock.now(), words.STATES[run.state].mark, f"{subscriber} {thread.mark_of(run.state)}{of}")
+            so_far = f"{subscriber} {thread.mark_of(run.state)}{of}"
+            yield Happened(clock.now(), words.STATES[run.state].mark, so_far, is_now=True)
         elif not thread.went_well(run, told):
             again = f" {words.KEY_SINCE_REPLAY}" if run.generation > 1 and run.state is not State.CANCELLED else ""
             yield Happened(
@@ -144,9 +151,10 @@ def _did(done: Done) -> str:
 
 
 def _line(one: Happened) -> str:
+    when = words.KEY_IS_NOW if one.is_now else clock.time_of_day(one.at)
     inset = "" if one.is_message else ";padding-left:1.2rem;font-size:.875rem"
     return (
-        f'<div style="{_LINE}"><span style="{_WHEN}">{clock.time_of_day(one.at)}</span>'
+        f'<div style="{_LINE}"><span style="{_WHEN}">{when}</span>'
         f'<span style="flex:0 0 1rem;text-align:center;opacity:.7">{one.mark}</span>'
         f'<span style="flex:1;min-width:0;overflow-wrap:anywhere{inset}">{one.content}</span></div>'
     )

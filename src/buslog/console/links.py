@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from buslog.config import settings
+from buslog.console import markup, words
 
 PAYLOAD = "/payload.json"
 
@@ -16,6 +17,15 @@ def message(message_id: UUID, **more: str) -> str:
 
 def key(key: str, **more: str) -> str:
     return f"key?{urlencode({'key': key, **more})}"
+
+
+def html_of_key(of: str) -> str:
+    """A key as a link to its page, and beside it to a system of yours: HTML."""
+    address = outside(of)
+    beyond = (
+        f" {markup.link(address, '↗', is_outside=True, label=words.OPEN_OUTSIDE.format(key=of))}" if address else ""
+    )
+    return markup.link(key(of), of) + beyond
 
 
 def payload(message_id: UUID) -> str:

@@ -34,18 +34,20 @@ def lines(content: str) -> None:
     st.html(f'<div style="overflow-x:auto">{content}</div>')
 
 
-def link(address: str, text: str, *, is_outside: bool = False) -> str:
-    """A link within the app, or to another system: as HTML, escaped."""
+def link(address: str, text: str, *, is_outside: bool = False, label: str = "") -> str:
+    """A link within the app, or to another system: as HTML, escaped. `label`: what a sign stands for."""
     where = 'target="_blank" rel="noopener noreferrer"' if is_outside else 'target="_self"'
+    if label:
+        where += f' aria-label="{escape(label)}" title="{escape(label)}"'
     return (
         f'<a href="{escape(address)}" {where} style="color:inherit;text-decoration:underline;'
         f'text-underline-offset:.2em;text-decoration-color:rgba(128,136,152,.6)">{escape(text)}</a>'
     )
 
 
-def sentence(text: str, *links: str) -> None:
-    """A sentence and the links that follow it; the links are HTML of `link`."""
-    st.html(f'<div style="overflow-wrap:anywhere;font-size:.92rem">{escape(text)} {" ".join(links)}</div>')
+def sentence(text: str, *links: str) -> str:
+    """A sentence and the links that follow it, as HTML; the links are HTML of `link`."""
+    return f'<div style="overflow-wrap:anywhere;font-size:.9rem">{escape(text)} {" ".join(links)}</div>'
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

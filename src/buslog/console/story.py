@@ -34,7 +34,7 @@ def edited_from(message: MessageDetail, done: Sequence[OperationDetail]) -> None
     if made and message.causation_id:
         why = f": “{made.reason}”" if made.reason else ""
         told = words.EDITED_FROM.format(actor=made.actor, why=why)
-        markup.sentence(told, markup.link(links.message(message.causation_id), words.OPEN_ORIGINAL))
+        st.html(markup.sentence(told, markup.link(links.message(message.causation_id), words.OPEN_ORIGINAL)))
 
 
 def payload(message: MessageDetail) -> None:
@@ -58,13 +58,19 @@ def is_open(delivery: DeliveryDetail) -> bool:
     return delivery.state in OPEN_STATES
 
 
-def why(causes: Sequence[Cause]) -> None:
-    """Why it has not run yet, each reason a sentence; what it waits for is a link."""
+def why(causes: Sequence[Cause], *, key: str | None = None) -> str:
+    """Why it has not run yet, each reason a sentence; what it waits for is a link, unless the page is that key's.
+    As HTML.
+    """
+    sentences = ""
     for cause in causes:
-        holder = cause.holder
-        to_holder = markup.link(links.message(holder.message_id), words.MESSAGE_LOOK_AT_HOLDER) if holder else ""
-        to_key = markup.link(links.key(cause.key), words.OPEN_KEY.format(key=cause.key)) if cause.key else ""
-        markup.sentence(words.because(cause), to_holder, to_key)
+        ways = []
+        if cause.holder:
+            ways.append(markup.link(links.message(cause.holder.message_id), words.MESSAGE_LOOK_AT_HOLDER))
+        if cause.key and cause.key != key:
+            ways.append(markup.link(links.key(cause.key), words.OPEN_KEY.format(key=cause.key)))
+        sentences += markup.sentence(words.because(cause), " · ".join(ways))
+    return sentences
 
 
 def delivery_card(
@@ -78,7 +84,8 @@ def delivery_card(
             with st.container(horizontal=True, width="content"):
                 _badges(delivery)
                 st.badge(words.label(delivery.state), color=look.color, help=look.meaning)
-        why(causes)
+        if causes:
+            st.html(why(causes))
         markup.facts(
             [
                 ("Attempts", str(delivery.attempts) if delivery.attempts else ""),
@@ -141,4 +148,4 @@ def operations(done: Sequence[OperationDetail]) -> None:
             + (f" · {operation.reason}" if operation.reason else ""),
         )
         if operation.made:
-            markup.sentence("", markup.link(links.message(operation.made), words.OPEN_IT))
+            st.html(markup.sentence("", markup.link(links.message(operation.made), words.OPEN_IT)))

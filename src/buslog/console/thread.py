@@ -100,7 +100,7 @@ class _Drawing:
         later = message.emitted_at - self._scale.since
         when = f"+{clock.lasted(later)}" if later else clock.time_of_day(message.emitted_at)
         name = escape(message.name) if is_current else markup.link(links.message(message.id), message.name)
-        key = f' <span style="opacity:.66">{escape(message.key)}</span>' if message.key else ""
+        key = f' <span style="opacity:.66">{links.html_of_key(message.key)}</span>' if message.key else ""
         by = f' <span style="opacity:.66">{escape(message.actor)}</span>' if message.actor else ""
         branch = '<span style="opacity:.4">└ </span>' if depth else ""
         deep = f'<span style="{_FAINT}">{depth} deep </span>' if depth > MOST_INDENT else ""
@@ -109,7 +109,8 @@ class _Drawing:
             f'<div {"aria-current=true" if is_current else ""} style="{_LINE}{_HERE if is_current else ""}">'
             f'<span style="{_WHEN}">{when}</span><span style="{_TEXT}{_indented(depth)}">{branch}{deep}'
             f'<span style="{weight}">{name}</span> <span style="{_FAINT}">{message.kind}</span>{key}{by}'
-            f"{'' if told else ' ' + states(message.states)}</span>{self._scale.draw(drawn)}</div>"
+            f"{'' if told else ' ' + states(message.states)}</span>"
+            f"{self._scale.draw(drawn, emitted_at=message.emitted_at)}</div>"
         )
         for run in told:
             yield from self._run(run, story, message, depth + 1)
@@ -168,17 +169,22 @@ def mark_of(state: State | None) -> str:
     if state is None:
         return ""
     look = words.STATES[state]
-    return f'<span style="color:{look.tone};white-space:nowrap">{look.mark} {state}</span>'
+    return f'<span style="color:{_readable(look.tone)};white-space:nowrap">{look.mark} {state}</span>'
 
 
 def states(of: Mapping[State, int]) -> str:
     """Deliveries by state, each by mark, number and word: HTML."""
     return " ".join(
-        f'<span style="color:{words.STATES[state].tone};{_STATE}">{words.STATES[state].mark} '
+        f'<span style="color:{_readable(words.STATES[state].tone)};{_STATE}">{words.STATES[state].mark} '
         f"{f'{of[state]:,} ' if of[state] > 1 else ''}{state}</span>"
         for state in State
         if of.get(state)
     )
+
+
+def _readable(tone: str) -> str:
+    """A state's tone as the colour of text: drawn towards the theme's own, so that it is read on light and dark."""
+    return f"color-mix(in srgb,{tone} 70%,currentColor)"
 
 
 def _indented(depth: int) -> str:
@@ -188,7 +194,7 @@ def _indented(depth: int) -> str:
 _LINE = "display:flex;flex-wrap:wrap;gap:.1rem .9rem;align-items:center;padding:.16rem .5rem;border-radius:6px;"
 _SMALL = "font-size:.85rem;padding-top:.05rem;padding-bottom:.05rem;"
 _HERE = "background:rgba(91,127,232,.12);"
-_TEXT = "flex:1 1 22rem;min-width:0;overflow-wrap:anywhere"
+_TEXT = "flex:1 1 min(22rem, calc(100% - 6rem));min-width:0;overflow-wrap:anywhere"
 _WHEN = "flex:0 0 4.6rem;opacity:.66;font-variant-numeric:tabular-nums;font-size:.8rem"
 _STATE = "white-space:nowrap;font-size:.85rem"
 _FAINT = "opacity:.5;font-size:.75rem"

@@ -78,9 +78,13 @@ class Scale:
         """In per cent of the width."""
         return min(max((moment - self.since) / (self.until - self.since) * 100, 0.0), 100.0)
 
-    def draw(self, of: Iterable[Bar], marks: Iterable[datetime] = (), *, alt: str = "") -> str:
+    def draw(
+        self, of: Iterable[Bar], marks: Iterable[datetime] = (), *, emitted_at: datetime | None = None, alt: str = ""
+    ) -> str:
         """HTML of bars on their track; marks are moments at which somebody did something."""
         pieces = "".join(self._bar(bar) for bar in of)
+        if emitted_at:
+            pieces += f'<span style="{_EMITTED};left:{self.place(emitted_at):.2f}%"></span>'
         pieces += "".join(f'<span style="{_MARK};left:calc({self.place(at):.2f}% - .35rem)">◆</span>' for at in marks)
         label = f'role="img" aria-label="{escape(alt)}" title="{escape(alt)}"' if alt else 'aria-hidden="true"'
         return f'<span {label} style="{_TRACK}">{pieces}</span>'
@@ -103,5 +107,6 @@ class Scale:
         )
 
 
+_EMITTED = "position:absolute;top:-.1rem;bottom:-.1rem;width:2px;background:currentColor;opacity:.6"
 _MARK = "position:absolute;top:-.28rem;font-size:.75rem"
 _TRACK = "position:relative;flex:1 1 16rem;height:.6rem;background:rgba(128,136,152,.12);border-radius:2px"

@@ -199,7 +199,7 @@ KEY_DONE = {
     "note": "wrote a note",
 }
 KEY_ATTEMPT = "attempt {number} raised"
-KEY_ENDED = "succeeded"
+KEY_IS_NOW = "now"
 KEY_SINCE_REPLAY = "after a replay"
 
 # ── Commands ────────────────────────────────────────────────────────────────────

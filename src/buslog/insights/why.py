@@ -72,7 +72,7 @@ def why(
 ) -> dict[DeliveryRef, list[Cause]]:
     """By open delivery of these messages, what keeps it from running: what has to be mended first comes first."""
     rows = connection.exec_driver_sql(db.query("why"), {"ids": list(message_ids)})
-    return {DeliveryRef(row[0], row[1]): list(_causes(_Facts(*row[2:]), now)) for row in rows}
+    return {DeliveryRef(row[0], row[1]): list(_causes(_Facts(*row[2:]), now)) or [Cause(Reason.NEXT)] for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +159,3 @@ def _pending(facts: _Facts, now: datetime) -> Iterator[Cause]:
         yield Cause(Reason.RATE, limit=facts.rate_count, seconds=facts.rate_per, until=now + timedelta(seconds=wait))
     if facts.ahead:
         yield Cause(Reason.QUEUE, number=facts.ahead)
-    elif not facts.is_alone and not facts.opened_at:
-        yield Cause(Reason.NEXT)
