@@ -46,8 +46,11 @@ def payload(message: MessageDetail) -> None:
         text = documents.pretty(documents.parse(message.payload))
     lines = text.count("\n") + 1
     if lines > VERY_LONG_PAYLOAD:
-        with st.expander(words.MESSAGE_PAYLOAD_LONG.format(lines=lines)):
-            st.code(text, language="json", wrap_lines=True, height=600)
+        # Sent when it is asked for, and without colours: a browser takes seconds to colour thousands of lines.
+        folded = st.expander(words.MESSAGE_PAYLOAD_LONG.format(lines=lines), key="payload.long", on_change="rerun")
+        if folded.open:
+            with folded:
+                st.code(text, language=None, wrap_lines=True, height=600)
     else:
         st.code(text, language="json", wrap_lines=True, height=420 if lines > LONG_PAYLOAD else "content")
     markup.download(words.MESSAGE_PAYLOAD_FILE, links.payload(message.id))

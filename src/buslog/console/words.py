@@ -82,7 +82,7 @@ NO_WORKER_HOW = "buslog worker module:bus"
 # ── Message ─────────────────────────────────────────────────────────────────────
 
 MESSAGE_PAYLOAD_CUT = "The first 64 kB of {bytes:,} bytes. The file has all of it."
-MESSAGE_PAYLOAD_LONG = "Show all {lines:,} lines"
+MESSAGE_PAYLOAD_LONG = "Show {lines:,} lines"
 MESSAGE_PAYLOAD_FILE = "Download payload"
 MESSAGE_NO_KEY = "without a key"
 MESSAGE_NO_ID = "Open a message from the Log, or from the page of its key."
