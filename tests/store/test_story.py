@@ -11,7 +11,7 @@ import pytest
 from buslog import db
 from buslog.desk import Actor
 from buslog.insights import Insights, Thread
-from buslog.insights.keys import LAST
+from buslog.insights.keys import LAST, _spellings
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
 from buslog.reemission import Reemission
@@ -171,6 +171,7 @@ def test_a_slip_of_the_fingers_finds_the_key(insights: Insights, by_hand: BusByH
         by_hand.emit("a", key=key)
     by_hand.emit("without")
     assert insights.near_keys(typed)[0] == "S-42"
+    assert "S-42" in set(_spellings(typed))  # where a thousand other keys lie between the two in the alphabet
 
 
 def test_a_key_like_no_other_finds_nothing(insights: Insights, by_hand: BusByHand) -> None:
