@@ -31,7 +31,7 @@ class Notes(Desk):
         and `NotFound` when nothing of that key, or no message of that id, was ever emitted.
         """
         text = checked(note)
-        with self._transaction() as connection:
+        with self._transaction("note") as connection:
             message_id = _message(subject) if about is About.MESSAGE else None
             if about is About.KEY:
                 check_key(subject)

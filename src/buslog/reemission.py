@@ -12,7 +12,7 @@ from buslog.errors import InvalidMessage, NotFound, OperationRefused
 from buslog.operations import check_schema
 from buslog.payload import encode
 
-VERB = "re-emit"
+VERB = "emit edited"
 
 
 class Reemission(Desk):
@@ -27,10 +27,13 @@ class Reemission(Desk):
         changed: that would be a replay.
         """
         document = read(payload)
-        with self._transaction() as connection:
+        with self._transaction(VERB, message_id=message_id, reason=reason) as connection:
             row = connection.execute(db.query("reemit_original"), {"id": message_id, "payload": payload}).fetchone()
             if row is None:
                 raise NotFound(field="message", rule="exists", was=str(message_id), mend="Look for it in the Log.")
+            # A copy of a command is a command: it takes the role that the command demands.
+            demanded = connection.execute(db.query("command_demands"), (row[0],)).fetchone()
+            self._demand_what_commands_do(connection, VERB, demanded)
             name, key, is_given_by_hand, is_changed, schemas = row
             if not is_changed:
                 raise OperationRefused(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import BusByHand
 
 EVIL = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold** <script>alert(1)</script>"
-ANNA = Actor("anna", "dashboard")
+ANNA = Actor("local:anna", "dashboard")
 
 
 def press(at: AppTest, label: str) -> None:
@@ -57,7 +57,7 @@ def test_a_paused_subscriber_is_said_with_who_and_why(open_page: Open, by_hand18
     Operations(by_hand18.dsn, ANNA).pause("mail", reason="the mail server is moved")
     text = all_text(open_page("message", id=str(message)))
     assert "Its subscriber is paused, since" in text
-    assert "by anna: “the mail server is moved”" in text
+    assert "by local:anna: “the mail server is moved”" in text
 
 
 def test_a_replayed_delivery_and_one_sent_again_wear_their_badges(open_page: Open, by_hand18: BusByHand) -> None:
@@ -112,7 +112,7 @@ def test_an_edited_copy_leads_back_to_the_older_one(open_page: Open, by_hand18: 
     old = by_hand18.emit("departed", '{"port": "X"}')
     new = Reemission(by_hand18.dsn, ANNA).emit_edited(old, '{"port": "Y"}', reason="wrong port")
     text = all_text(open_page("message", id=str(new)))
-    assert "anna edited an older message and emitted it as this one: “wrong port”." in text
+    assert "local:anna edited an older message and emitted it as this one: “wrong port”." in text
     assert f"message?id={old}" in text
     assert f"message?id={new}" in all_text(open_page("message", id=str(old)))
 
@@ -156,7 +156,7 @@ def test_a_thread_tells_attempts_replays_and_who_pressed_what_beside_its_bars(
     text = all_text(at)
     assert f"message?id={message}" in text
     assert "attempt 1 · CarrierTimeout: no answer within 5 s" in text
-    assert "anna replayed emails:send at" in text
+    assert "local:anna replayed emails:send at" in text
     assert "“server is back”" in text
     assert "freight.emails:send: failed; waited" in text
     assert "freight.emails:send: succeeded; waited" in text
@@ -277,7 +277,7 @@ def test_names_keys_notes_and_errors_are_shown_as_they_are_on_both_pages(open_pa
     by_hand18.work(**{EVIL: "failed"})
     by_hand18.run("UPDATE buslog.ended_deliveries SET error = %s, error_type = %s", EVIL, EVIL)
     by_hand18.run("UPDATE buslog.attempts SET error = %s, error_type = %s", EVIL, EVIL)
-    evil = Actor(EVIL, "dashboard")
+    evil = Actor(f"local:{EVIL}", "dashboard")
     Notes(by_hand18.dsn, evil).add(About.KEY, EVIL, EVIL)
     Notes(by_hand18.dsn, evil).add(About.MESSAGE, str(message), EVIL)
     Operations(by_hand18.dsn, evil).replay([DeliveryRef(message, EVIL)], reason=EVIL)

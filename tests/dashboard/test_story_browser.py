@@ -76,7 +76,7 @@ def test_an_edited_payload_is_sent_once_however_often_it_is_clicked(dashboard: D
     send.evaluate("button => { for (let i = 0; i < 4; i++) button.click() }")
     expect(page.get_by_text(words.EDIT_DONE)).to_be_visible()
     expect(dialog).to_be_hidden()
-    expect(page.get_by_text("re-emit", exact=True)).to_be_visible()
+    expect(page.get_by_text("emit edited", exact=True)).to_be_visible()
     copies = bus.run("SELECT payload::text FROM buslog.messages WHERE causation_id = %s", old)
     assert [json.loads(row[0])["port"] for row in copies] == ["NLRTM"]
     assert "12345678901234567890.10" in copies[0][0]

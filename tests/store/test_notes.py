@@ -12,7 +12,7 @@ import pytest
 
 from buslog import db
 from buslog.desk import Actor
-from buslog.errors import InvalidMessage, NotFound, OperationRefused
+from buslog.errors import InvalidMessage, NotFound, OperationRefused, RoleTooLow
 from buslog.insights import Insights
 from buslog.notes import About, Notes
 from buslog.reemission import Reemission
@@ -20,7 +20,7 @@ from buslog.reemission import Reemission
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
 
-ANNA = Actor("anna", "dashboard")
+ANNA = Actor("local:anna", "dashboard")
 SCHEMA = json.dumps({"type": "object", "properties": {"port": {"type": "string", "minLength": 5}}})
 
 
@@ -52,14 +52,14 @@ def test_a_note_is_kept_with_its_author_and_audited_without_its_text(
     second = notes.add(About.MESSAGE, str(message).upper(), "sent by hand")
     third = notes.add(About.GROUP, "f00d", "the carrier knows")
     (note,) = insights.notes(About.KEY, "S-42")
-    assert (note.id, note.actor, note.text) == (first, "anna", "the customer was called\nat noon")
+    assert (note.id, note.actor, note.text) == (first, "local:anna", "the customer was called\nat noon")
     assert [n.id for n in insights.notes(About.MESSAGE, str(message))] == [second]
     assert [n.id for n in insights.notes(About.GROUP, "f00d")] == [third]
     rows = connection.execute("SELECT actor, verb, message_id, outcome FROM buslog.operations ORDER BY id").fetchall()
     assert rows == [
-        ("anna", "note", None, {"note": first, "key": "S-42"}),
-        ("anna", "note", message, {"note": second, "message": str(message)}),
-        ("anna", "note", None, {"note": third, "failure group": "f00d"}),
+        ("local:anna", "note", None, {"note": first, "key": "S-42"}),
+        ("local:anna", "note", message, {"note": second, "message": str(message)}),
+        ("local:anna", "note", None, {"note": third, "failure group": "f00d"}),
     ]
 
 
@@ -81,6 +81,34 @@ def test_a_note_on_what_does_not_exist_is_refused(notes: Notes, by_hand: BusByHa
             notes.add(about, subject, "lost")
 
 
+def test_a_viewer_writes_no_note_and_emits_no_copy_and_the_attempt_is_audited(
+    by_hand: BusByHand, connection: db.Connection
+) -> None:
+    message = by_hand.emit("departed", '{"a": 1}', key="S-42")
+    viewer = Actor("vera@example.com", "dashboard")
+    with pytest.raises(RoleTooLow):
+        Notes(by_hand.dsn, viewer).add(About.KEY, "S-42", "let me")
+    with pytest.raises(RoleTooLow):
+        Reemission(by_hand.dsn, viewer).emit_edited(message, '{"a": 2}')
+    assert connection.execute("SELECT count(*) FROM buslog.notes").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (1,)
+    rows = connection.execute("SELECT verb, outcome ->> 'denied' FROM buslog.operations ORDER BY id").fetchall()
+    assert rows == [("note", "viewer"), ("emit edited", "viewer")]
+
+
+def test_a_copy_of_a_command_takes_the_role_that_the_command_demands(
+    by_hand: BusByHand, connection: db.Connection
+) -> None:
+    by_hand.subscribe("resync", "resyncTracking", kind="command")
+    connection.execute('UPDATE buslog.subscriptions SET policy = policy || \'{"role": "admin"}\'')
+    connection.execute("INSERT INTO buslog.users (person, given) VALUES ('otto@example.com', 'operator')")
+    message = by_hand.emit("resyncTracking", '{"a": 1}')
+    with pytest.raises(RoleTooLow):
+        Reemission(by_hand.dsn, Actor("otto@example.com", "dashboard")).emit_edited(message, '{"a": 2}')
+    connection.execute("UPDATE buslog.users SET given = 'admin'")
+    assert Reemission(by_hand.dsn, Actor("otto@example.com", "dashboard")).emit_edited(message, '{"a": 2}')
+
+
 # ── edit and re-emit ────────────────────────────────────────────────────────────
 
 
@@ -99,10 +127,10 @@ def test_an_edited_copy_is_linked_to_the_old_message_and_reaches_all_its_subscri
         (new,),
     ).fetchone()
     assert row is not None
-    assert row[:7] == ("departed", "S-42", "dashboard", "anna", old, old, 2)
+    assert row[:7] == ("departed", "S-42", "dashboard", "local:anna", old, old, 2)
     assert "12345678901234567890123.10" in row[7]
     assert connection.execute("SELECT message_id, actor, verb, reason, outcome FROM buslog.operations").fetchall() == [
-        (old, "anna", "re-emit", "wrong port", {"emitted": str(new)})
+        (old, "local:anna", "emit edited", "wrong port", {"emitted": str(new)})
     ]
     assert connection.execute("SELECT payload ->> 'port' FROM buslog.messages WHERE id = %s", (old,)).fetchone() == (
         "X",

@@ -19,7 +19,7 @@ from buslog.reemission import Reemission
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
 
-ANNA = Actor("anna", "dashboard")
+ANNA = Actor("local:anna", "dashboard")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_thread_is_a_tree_in_the_order_of_causes_with_what_became_of_it(
     ]  # fmt: skip
     assert [raised.error_type for raised in story.raised_of(story.runs[0])] == ["CarrierTimeout"]
     assert [(done.actor, done.verb, done.reason, done.made) for done in story.done] == [
-        ("anna", "replay", "try again", None), ("anna", "re-emit", None, edited),
+        ("local:anna", "replay", "try again", None), ("local:anna", "emit edited", None, edited),
     ]  # fmt: skip
 
 

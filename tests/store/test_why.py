@@ -10,6 +10,8 @@ from uuid import UUID
 import pytest
 
 from buslog import Rate, RetryPolicy, db
+from buslog.desk import Actor
+from buslog.errors import RoleTooLow
 from buslog.insights import Cause, Insights, Reason
 from buslog.insights.why import Holder
 from buslog.message import DeliveryRef, State
@@ -75,6 +77,8 @@ async def test_a_paused_one_says_who_paused_it_and_why(
     operations.pause("mail", reason="an older pause")
     operations.resume("mail")
     operations.pause("mail", reason="the mail server is moved")
+    with pytest.raises(RoleTooLow):
+        Operations(operations._dsn, Actor("vera@example.com", "dashboard")).pause("mail", reason="let me")
     (paused,) = why(insights, message)
     assert (paused.reason, paused.actor, paused.note) == (
         Reason.PAUSED, "local:tester", "the mail server is moved",

@@ -15,6 +15,7 @@ from buslog.console import access, acting, documents, markup, words
 from buslog.errors import BuslogError
 from buslog.insights import DeliveryDetail, MessageDetail
 from buslog.message import State
+from buslog.reemission import VERB
 
 MOST_FIELDS = 60  # a larger payload is edited as JSON
 LONGEST_LINE = 80  # characters: a longer text, or one of several lines, gets a larger box
@@ -25,10 +26,9 @@ _TOKEN, _SENT, _FAULT = "editing.token", "editing.sent", "editing.fault"
 
 def button(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
     """Opens the dialog; says why not where it cannot."""
-    is_too_large = message.payload_is_cut
+    why_not = words.EDIT_TOO_LARGE if message.payload_is_cut else access.may(VERB)
     pressed = st.button(
-        words.EDIT, icon=":material/edit:", key="edit.open", disabled=is_too_large,
-        help=words.EDIT_TOO_LARGE if is_too_large else words.EDIT_MORE,
+        words.EDIT, icon=":material/edit:", key="edit.open", disabled=bool(why_not), help=why_not or words.EDIT_MORE,
     )  # fmt: skip
     if pressed:
         st.session_state[_TOKEN] = secrets.token_hex(8)

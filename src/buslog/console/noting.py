@@ -20,7 +20,11 @@ def show(about: About, subject: str) -> None:
     key = f"note.{about}.{subject}.{notes[-1].id if notes else 0}"
     with st.form(f"{key}.form", border=False):
         st.text_area(words.NOTES_LABEL, key=key, max_chars=LONGEST, height=80, placeholder=words.NOTES_HINT)
-        st.form_submit_button(words.NOTES_ADD, icon=":material/note_add:", on_click=_add, args=(about, subject, key))
+        why_not = access.may("note")
+        st.form_submit_button(
+            words.NOTES_ADD, icon=":material/note_add:", on_click=_add, args=(about, subject, key),
+            disabled=bool(why_not), help=why_not or None,
+        )  # fmt: skip
 
 
 def _add(about: About, subject: str, key: str) -> None:

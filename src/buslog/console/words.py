@@ -195,7 +195,7 @@ KEY_DONE = {
     "cancel": "cancelled",
     "run": "ran it by hand",
     "emit": "emitted it by hand",
-    "re-emit": "emitted an edited copy",
+    "emit edited": "emitted an edited copy",
     "note": "wrote a note",
 }
 KEY_ATTEMPT = "attempt {number} raised"
@@ -231,6 +231,7 @@ VERBS: dict[str, str] = {
     "look": "See every page, message and figure",
     "export": "Take a file of the log away",
     "emit": "Emit a message by hand",
+    "emit edited": "Emit an edited copy of a message",
     "run": "Run a command",
     "replay": "Replay a delivery",
     "run now": "Make a waiting delivery due at once",

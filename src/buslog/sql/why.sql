@@ -28,7 +28,7 @@ LEFT JOIN buslog.workers w ON w.id = d.worker_id
 LEFT JOIN buslog.flow f ON f.subscription_id = s.id
 LEFT JOIN LATERAL (
     SELECT o.actor, o.reason FROM buslog.operations o
-    WHERE o.subscription = s.subscription AND o.verb = 'pause' ORDER BY o.id DESC LIMIT 1
+    WHERE o.subscription = s.subscription AND o.verb = 'pause' AND o.outcome -> 'denied' IS NULL ORDER BY o.id DESC LIMIT 1
 ) AS paused ON s.paused_at IS NOT NULL
 LEFT JOIN LATERAL (
     SELECT a.error_type FROM buslog.attempts a
