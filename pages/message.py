@@ -5,60 +5,63 @@ from uuid import UUID
 
 import streamlit as st
 
-from buslog.console import access, acting, frame, markup, problems, story
+from buslog.console import access, acting, editing, frame, links, markup, noting, problems, story, thread, ticket, words
 from buslog.errors import InvalidFilter, NotFound
-from buslog.filter import Filter, Range
-from buslog.insights import DeliveryDetail
+from buslog.insights import DeliveryDetail, MessageDetail
+from buslog.notes import About
 
 acting.say()
 insights = access.insights()
 
 
-def asked_for() -> UUID:
-    text = st.query_params.get("id", "")
+def asked_for(parameter: str, default: str = "") -> UUID:
+    text = st.query_params.get(parameter, default)
     try:
         return UUID(text)
     except ValueError:
         raise InvalidFilter(
-            field="id", rule="is a message's id", was=text or "nothing", mend="Open a message from the Log."
+            field=parameter, rule="is a message's id", was=text or "nothing", mend=words.MESSAGE_NO_ID
         ) from None
 
 
-def links(key: str | None) -> None:
-    with st.container(horizontal=True):
+def bar(key: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
         last = st.session_state.get("log.last", {})
         st.page_link(frame.LOG, label="Log", icon=":material/arrow_back:", query_params=last)
         if key:
-            st.page_link(
-                frame.LOG, label="All of this key", icon=":material/manage_search:",
-                query_params=Filter(key=key, range=Range.ALL).to_params(),
-            )  # fmt: skip
+            label = words.OPEN_KEY.format(key=markup.literal(key))
+            st.page_link(frame.KEY, label=label, icon=":material/timeline:", query_params={"key": key})
+            address = links.outside(key)
+            if address:
+                outside = markup.link(address, words.OPEN_OUTSIDE.format(key=key), is_outside=True)
+                st.html(f'<span style="font-size:.95rem">{outside}</span>', width="content")
 
 
-def deliveries(*, is_imported: bool) -> list[DeliveryDetail]:
-    found = insights.deliveries(message_id)
+def deliveries(message: MessageDetail) -> list[DeliveryDetail]:
+    found = insights.deliveries(message.id)
+    causes = insights.why([message.id]) if any(map(story.is_open, found)) else {}
     attempts = defaultdict(list)
-    for attempt in insights.attempts(message_id):
+    for attempt in insights.attempts(message.id):
         attempts[attempt.subscription].append(attempt)
     generations = defaultdict(list)
     for delivery in found:
         generations[delivery.subscription].append(delivery)
     for subscription, (latest, *earlier) in generations.items():
-        story.delivery_card(latest, earlier, attempts[subscription])
+        story.delivery_card(latest, earlier, attempts[subscription], causes.get(latest.ref, []))
     if not found:
-        markup.quiet("Imported: it was never executed here." if is_imported else "Nobody subscribed to it.")
+        markup.quiet(words.MESSAGE_IMPORTED if message.source == "import" else words.MESSAGE_NOBODY)
     return found
 
 
-def watch(*, is_imported: bool) -> None:
+def watch(message: MessageDetail) -> None:
     """The deliveries; looked at again every second as long as one of them is open."""
-    is_watching = any(map(story.is_open, insights.deliveries(message_id)))
+    is_watching = any(map(story.is_open, insights.deliveries(message.id)))
 
     @st.fragment(run_every=story.WATCH_EVERY if is_watching else None)
     def watched() -> None:
         acting.say()  # a click in here runs this part alone
         with problems.shown():
-            is_open = any(map(story.is_open, deliveries(is_imported=is_imported)))
+            is_open = any(map(story.is_open, deliveries(message)))
             # A click in here runs this part alone, without a timer; and the last of the open ones ends the timer.
             if is_open != is_watching:
                 st.rerun()
@@ -66,23 +69,42 @@ def watch(*, is_imported: bool) -> None:
     watched()
 
 
-message_id = asked_for()
+def tools(message: MessageDetail, key_field: str) -> None:
+    found = insights.deliveries(message.id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover(words.TICKET, icon=":material/content_copy:"):
+            markup.quiet(words.TICKET_MORE)
+            address = f"{(st.context.url or '').partition('?')[0]}?id={message.id}"
+            attempts, causes = insights.attempts(message.id), insights.why([message.id])
+            text = ticket.markdown(message, key_field, address, deliveries=found, attempts=attempts, causes=causes)
+            st.code(text, language=None, wrap_lines=True)
+        editing.button(message, found)
+
+
+message_id = asked_for("id")
+around = asked_for("around", str(message_id))
 message = insights.message(message_id)
-links(message.key if message else None)
+bar(message.key if message else None)
 if message is None:
     raise NotFound(field="message", rule="exists", was=str(message_id), mend="Look for it in the Log.")
-story.head(message, insights.key_field())
+key_field = insights.key_field()
+story.head(message, key_field)
+if message.causation_id and message.actor:
+    story.edited_from(message, insights.operations(message.causation_id))
+tools(message, key_field)
 left, right = st.columns([3, 2], gap="medium")
 with left:
     st.subheader("Deliveries")
-    watch(is_imported=message.source == "import")
+    watch(message)
 with right:
     st.subheader("Payload")
     story.payload(message)
-    done = insights.operations(message_id)
+    done = [operation for operation in insights.operations(message_id) if operation.verb != "note"]
     if done:
-        st.subheader("Operations")
+        st.subheader(words.OPERATIONS)
         story.operations(done)
+    st.subheader(words.NOTES)
+    noting.show(About.MESSAGE, str(message_id))
 st.subheader("Thread")
 with problems.shown():
-    story.thread(insights.thread(message.correlation_id), message_id)
+    thread.show(insights.thread(message.correlation_id, around), message_id, around)

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     key_field: str | None = Field(
         default=None, description="Dotted path in the payload that holds the key (shipmentId)"
     )
+    key_url: str | None = Field(
+        default=None, description="Address of a key in a system of yours, such as https://erp.example/shipments/{key}"
+    )
     host: str = Field(
         default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
     )
@@ -62,6 +65,17 @@ class Settings(BaseSettings):
     def _dotted_path(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", value):
             raise ValueError("is a field name, or names joined by dots")
+        return value
+
+    @field_validator("key_url")
+    @classmethod
+    def _address_with_a_place(cls, value: str | None) -> str | None:
+        if value is not None:
+            scheme, found, rest = value.partition("://")
+            host, _, path = rest.partition("/")
+            # The key is data: it may not choose the host.
+            if scheme not in {"http", "https"} or not found or not host or "{" in host or "{key}" not in path:
+                raise ValueError("is an http or https address with {key} after its host")
         return value
 
     @field_validator("pg_version")

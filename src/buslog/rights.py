@@ -26,6 +26,7 @@ RIGHTS: dict[str, Role] = {
     "look": Role.VIEWER,
     "export": Role.VIEWER,
     "emit": Role.OPERATOR,
+    "emit edited": Role.OPERATOR,
     "run": Role.OPERATOR,
     "replay": Role.OPERATOR,
     "run now": Role.OPERATOR,

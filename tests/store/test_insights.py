@@ -233,27 +233,6 @@ def test_a_large_payload_is_cut_and_says_so(insights: Insights, by_hand: BusByHa
     assert detail.payload_bytes > 200_000
 
 
-def test_a_thread_is_a_tree_in_the_order_of_causes(insights: Insights, by_hand: BusByHand) -> None:
-    root = by_hand.emit("a")
-    first = by_hand.emit("b", caused_by=root)
-    second = by_hand.emit("c", caused_by=root)
-    by_hand.emit("d", caused_by=first)
-    thread = insights.thread(root)
-    assert [(message.name, message.depth) for message in thread.messages] == [("a", 0), ("b", 1), ("d", 2), ("c", 1)]
-    assert thread.messages[0].states == {State.UNROUTED: 1}
-    assert not thread.is_capped
-    assert second
-
-
-def test_a_long_thread_is_capped_and_says_so(insights: Insights, by_hand: BusByHand) -> None:
-    root = by_hand.emit("a")
-    with db.connect(by_hand.dsn) as connection:
-        connection.execute("SELECT buslog.emit('b', '{}', causation_id => %s) FROM generate_series(1, 500)", (root,))
-    thread = insights.thread(root)
-    assert thread.is_capped
-    assert len(thread.messages) == 500
-
-
 def test_the_bus_now_counts_backlog_workers_names_and_commands(insights: Insights, by_hand: BusByHand) -> None:
     assert insights.backlog().total == 0
     by_hand.subscribe(

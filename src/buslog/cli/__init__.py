@@ -15,6 +15,7 @@ from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence
 from buslog.cli.files import export, import_, migrate
 from buslog.cli.looking import doctor, metrics
 from buslog.cli.many import runs
+from buslog.cli.noting import note
 from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.people import people
 from buslog.cli.processes import dashboard, up, worker
@@ -83,8 +84,8 @@ def buslog() -> None:
 
 
 for command in (
-    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause, resume,
-    people, export, import_,
+    up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
+    resume, people, export, import_, note,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

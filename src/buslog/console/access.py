@@ -13,8 +13,10 @@ from buslog.desk import Actor
 from buslog.errors import RoleTooLow
 from buslog.groups import Groups
 from buslog.insights import Insights
+from buslog.notes import Notes
 from buslog.operations import Operations
 from buslog.people import People
+from buslog.reemission import Reemission
 from buslog.rights import Role, least_role
 
 _ARRIVED = "access.arrived"
@@ -57,6 +59,14 @@ def groups() -> Groups:
 
 def people() -> People:
     return People(dsn(), who())
+
+
+def notes() -> Notes:
+    return Notes(dsn(), who())
+
+
+def reemission() -> Reemission:
+    return Reemission(dsn(), who())
 
 
 def let_anybody_in(is_open: bool) -> None:

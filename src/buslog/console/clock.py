@@ -21,8 +21,18 @@ def to_the_millisecond(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if moment else ""
 
 
+def utc(moment: datetime | None) -> str:
+    """For what leaves the screen: always UTC, and saying so."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
 def time_of_day(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def day(moment: datetime) -> str:
+    """Such as Monday 2026-11-23."""
+    return moment.astimezone(UTC).strftime("%A %Y-%m-%d")
 
 
 def lasted(length: timedelta) -> str:

@@ -12,10 +12,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from buslog.console import access, clock, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "commands", "message", "permissions")
+PATHS = ("failures", "log", "key", "commands", "message", "permissions")
 
-OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, PERMISSIONS = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "permissions")
+OVERVIEW, FAILURES, LOG, KEY, COMMANDS, MESSAGE, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "key", "commands", "message", "permissions")
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -40,6 +40,8 @@ def run() -> None:
                     help="What waits for a person: find it, understand it, replay it."),
             st.Page(LOG, title="Log", icon=":material/list_alt:",
                     help="Every message and delivery, filtered and exported."),
+            st.Page(KEY, title="Key", icon=":material/timeline:",
+                    help="The whole story of one key, and what of it waits now."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),

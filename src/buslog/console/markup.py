@@ -29,6 +29,27 @@ def quiet(text: str) -> None:
     st.html(f'<div style="{_MUTED};font-size:.85rem;overflow-wrap:anywhere">{escape(text)}</div>')
 
 
+def lines(content: str) -> None:
+    """Lines that were made of escaped pieces, in a box that scrolls sideways before it breaks the page."""
+    st.html(f'<div style="overflow-x:auto">{content}</div>')
+
+
+def link(address: str, text: str, *, is_outside: bool = False, label: str = "") -> str:
+    """A link within the app, or to another system: as HTML, escaped. `label`: what a sign stands for."""
+    where = 'target="_blank" rel="noopener noreferrer"' if is_outside else 'target="_self"'
+    if label:
+        where += f' aria-label="{escape(label)}" title="{escape(label)}"'
+    return (
+        f'<a href="{escape(address)}" {where} style="color:inherit;text-decoration:underline;'
+        f'text-underline-offset:.2em;text-decoration-color:rgba(128,136,152,.6)">{escape(text)}</a>'
+    )
+
+
+def sentence(text: str, *links: str) -> str:
+    """A sentence and the links that follow it, as HTML; the links are HTML of `link`."""
+    return f'<div style="overflow-wrap:anywhere;font-size:.9rem">{escape(text)} {" ".join(links)}</div>'
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Labels and values in a row that wraps; those without a value are left out."""
     cells = "".join(
@@ -51,11 +72,12 @@ def error(error_type: str, message: str, frame: str | None = None) -> None:
     )
 
 
-def note(text: str) -> None:
-    """What a person wrote, with its lines."""
+def note(text: str, quiet: str = "") -> None:
+    """What somebody wrote, its lines as they are; below it who and when."""
+    signed = f'<div style="{_MUTED};font-size:.8rem">{escape(quiet)}</div>' if quiet else ""
     st.html(
-        '<div style="border-left:3px solid #5B7FE8;padding:.1rem 0 .1rem .7rem;white-space:pre-wrap;'
-        f'overflow-wrap:anywhere">{escape(text)}</div>'
+        '<div style="border-left:3px solid rgba(128,136,152,.45);padding:.1rem 0 .1rem .7rem;overflow-wrap:anywhere">'
+        f'<div style="white-space:pre-wrap">{escape(text)}</div>{signed}</div>'
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Generator
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from buslog.console import access, clock
+from buslog.console.links import PAYLOAD
 from buslog.errors import BuslogError, InvalidFilter
 from buslog.export import stream_csv
 from buslog.filter import Filter
@@ -88,4 +90,23 @@ async def metrics(_: Request) -> Response:
     return Response(text, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
-ROUTES = [Route(PATH, export, methods=["GET"]), Route("/metrics", metrics, methods=["GET"])]
+async def payload(request: Request) -> Response:
+    """A message's whole payload as a file, its numbers as they were said. 400 for no id, 404 for no such message."""
+    try:
+        message_id = UUID(request.query_params.get("id", ""))
+        text = await run_in_threadpool(access.insights().payload, message_id)
+    except ValueError:
+        return PlainTextResponse("id: is a message's id.", status_code=400)
+    except BuslogError as error:
+        return PlainTextResponse(str(error), status_code=503)
+    if text is None:
+        return PlainTextResponse("There is no such message.", status_code=404)
+    headers = {"Content-Disposition": f'attachment; filename="{message_id}.json"', "Cache-Control": "no-store"}
+    return Response(text, media_type="application/json", headers=headers)
+
+
+ROUTES = [
+    Route(PAYLOAD, payload, methods=["GET"]),
+    Route(PATH, export, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
+]

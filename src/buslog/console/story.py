@@ -1,20 +1,18 @@
-"""What became of one message: its deliveries, attempts, thread and operations, as the Message page shows them."""
+"""What became of one message: head, payload, deliveries and what people did, as the Message page shows them."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from html import escape
-from uuid import UUID
+from collections.abc import Sequence
 
 import streamlit as st
 
-from buslog.console import acting, clock, markup, words
-from buslog.insights import AttemptDetail, DeliveryDetail, MessageDetail, OperationDetail, Thread, ThreadMessage
+from buslog.console import acting, clock, documents, links, markup, words
+from buslog.insights import AttemptDetail, Cause, DeliveryDetail, MessageDetail, OperationDetail
 from buslog.message import OPEN_STATES, State
 
 WATCH_EVERY = 1.0  # seconds, while something is open
 LONG_PAYLOAD = 22  # lines: a longer one scrolls in its box
-MOST_INDENT = 20
+VERY_LONG_PAYLOAD = 200  # lines: a longer one is folded
 
 
 def head(message: MessageDetail, key_field: str) -> None:
@@ -22,7 +20,7 @@ def head(message: MessageDetail, key_field: str) -> None:
     told_by = words.SOURCES.get(message.source, message.source)
     markup.facts(
         [
-            (key_field, message.key or ""),
+            (key_field, message.key or words.MESSAGE_NO_KEY),
             (f"Emitted ({clock.ZONE})", clock.to_the_millisecond(message.emitted_at)),
             ("By", f"{message.actor}, through {told_by}" if message.actor else told_by),
             ("Message", str(message.id)),
@@ -30,15 +28,32 @@ def head(message: MessageDetail, key_field: str) -> None:
     )
 
 
+def edited_from(message: MessageDetail, done: Sequence[OperationDetail]) -> None:
+    """Whose edited copy it is, if it is one: `done` is what people did to its cause."""
+    made = next((operation for operation in done if operation.made == message.id), None)
+    if made and message.causation_id:
+        why = f": “{made.reason}”" if made.reason else ""
+        told = words.EDITED_FROM.format(actor=made.actor, why=why)
+        st.html(markup.sentence(told, markup.link(links.message(message.causation_id), words.OPEN_ORIGINAL)))
+
+
 def payload(message: MessageDetail) -> None:
+    """Its payload with sorted keys; above 64 kB the beginning, as the database writes it, and the file."""
     if message.payload_is_cut:
-        markup.quiet(f"The first 64 kB of {message.payload_bytes:,} bytes.")
-    st.code(
-        message.payload,
-        language="json",
-        wrap_lines=True,
-        height=420 if message.payload.count("\n") > LONG_PAYLOAD else "content",
-    )
+        markup.quiet(words.MESSAGE_PAYLOAD_CUT.format(bytes=message.payload_bytes))
+        text = message.payload
+    else:
+        text = documents.pretty(documents.parse(message.payload))
+    lines = text.count("\n") + 1
+    if lines > VERY_LONG_PAYLOAD:
+        # Sent when it is asked for, and without colours: a browser takes seconds to colour thousands of lines.
+        folded = st.expander(words.MESSAGE_PAYLOAD_LONG.format(lines=lines), key="payload.long", on_change="rerun")
+        if folded.open:
+            with folded:
+                st.code(text, language=None, wrap_lines=True, height=600)
+    else:
+        st.code(text, language="json", wrap_lines=True, height=420 if lines > LONG_PAYLOAD else "content")
+    markup.download(words.MESSAGE_PAYLOAD_FILE, links.payload(message.id))
 
 
 def is_open(delivery: DeliveryDetail) -> bool:
@@ -46,31 +61,34 @@ def is_open(delivery: DeliveryDetail) -> bool:
     return delivery.state in OPEN_STATES
 
 
-def why_waiting(delivery: DeliveryDetail) -> str:
-    """Why it has not run yet, in words."""
-    nobody = " No live worker hosts this subscriber." if not delivery.is_hosted else ""
-    if delivery.state is State.PENDING:
-        return "Due now." + (nobody or " Waiting for a worker that is free.")
-    if delivery.state in {State.RETRYING, State.SCHEDULED} and delivery.due_at:
-        what = "The next attempt is" if delivery.state is State.RETRYING else "It is"
-        return f"{what} due {clock.until(delivery.due_at)}, at {clock.stamp(delivery.due_at)} {clock.ZONE}.{nobody}"
-    if delivery.state is State.BLOCKED:
-        return "Waits for the serial subscriber before it."
-    if delivery.state is State.RUNNING and delivery.worker:
-        return f"{delivery.worker} is at it."
-    return ""
+def why(causes: Sequence[Cause], *, key: str | None = None) -> str:
+    """Why it has not run yet, each reason a sentence; what it waits for is a link, unless the page is that key's.
+    As HTML.
+    """
+    sentences = ""
+    for cause in causes:
+        ways = []
+        if cause.holder:
+            ways.append(markup.link(links.message(cause.holder.message_id), words.MESSAGE_LOOK_AT_HOLDER))
+        if cause.key and cause.key != key:
+            ways.append(markup.link(links.key(cause.key), words.OPEN_KEY.format(key=cause.key)))
+        sentences += markup.sentence(words.because(cause), " · ".join(ways))
+    return sentences
 
 
-def delivery_card(delivery: DeliveryDetail, earlier: list[DeliveryDetail], attempts: list[AttemptDetail]) -> None:
+def delivery_card(
+    delivery: DeliveryDetail, earlier: list[DeliveryDetail], attempts: list[AttemptDetail], causes: Sequence[Cause]
+) -> None:
     """The latest generation, with buttons; its attempts and the earlier generations folded."""
     look = words.STATES[delivery.state]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            markup.title(delivery.subscription, quiet=f"{delivery.mode}{_again(delivery)}")
-            st.badge(words.label(delivery.state), color=look.color, help=look.meaning)
-        waiting = why_waiting(delivery)
-        if waiting:
-            markup.quiet(waiting)
+            markup.title(delivery.subscription, quiet=delivery.mode)
+            with st.container(horizontal=True, width="content"):
+                _badges(delivery)
+                st.badge(words.label(delivery.state), color=look.color, help=look.meaning)
+        if causes:
+            st.html(why(causes))
         markup.facts(
             [
                 ("Attempts", str(delivery.attempts) if delivery.attempts else ""),
@@ -97,9 +115,11 @@ def delivery_card(delivery: DeliveryDetail, earlier: list[DeliveryDetail], attem
                     _generation(generation)
 
 
-def _again(delivery: DeliveryDetail) -> str:
-    times = delivery.generation - 1
-    return f" · replayed {'once' if times == 1 else f'{times} times'}" if times else ""
+def _badges(delivery: DeliveryDetail) -> None:
+    if delivery.repeats:
+        st.badge(words.MESSAGE_SENT_AGAIN, color="violet", help=words.MESSAGE_SENT_AGAIN_MORE)
+    if delivery.generation > 1:
+        st.badge(words.replayed(delivery.generation - 1, delivery.state), color="gray")
 
 
 def _attempt(attempt: AttemptDetail, *, is_one_of_many: bool) -> None:
@@ -121,49 +141,8 @@ def _generation(delivery: DeliveryDetail) -> None:
         markup.error(delivery.error_type, delivery.error or "")
 
 
-# ── thread ──────────────────────────────────────────────────────────────────────
-
-
-def thread(thread_: Thread, current: UUID) -> None:
-    """The causation tree: indented, in the order of causes, each message a link."""
-    first = thread_.messages[0].emitted_at if thread_.messages else clock.now()
-    lines = "".join(_thread_line(message, first, is_current=message.id == current) for message in thread_.messages)
-    st.html(f'<div style="overflow-x:auto">{lines}</div>')
-    if thread_.is_capped:
-        markup.quiet(f"Only the first {len(thread_.messages):,} messages of this thread are shown.")
-
-
-def _thread_line(message: ThreadMessage, first: datetime, *, is_current: bool) -> str:
-    states = " ".join(
-        f'<span style="color:{words.STATES[state].tone};white-space:nowrap">{words.STATES[state].mark} '
-        f"{number if number > 1 else ''} {state}</span>"
-        for state, number in sorted(message.states.items(), key=lambda item: list(State).index(item[0]))
-    )
-    later = message.emitted_at - first
-    when = f"+{clock.lasted(later)}" if later else clock.time_of_day(message.emitted_at)
-    name = escape(message.name)
-    if is_current:
-        name = f"<b>{name}</b>"
-    else:
-        name = f'<a href="message?id={message.id}" target="_self" style="{_LINK}">{name}</a>'
-    branch = '<span style="opacity:.4">└ </span>' if message.depth else ""
-    key = f'<span style="opacity:.66">{escape(message.key)}</span>' if message.key else ""
-    indent = min(message.depth, MOST_INDENT) * 1.1
-    return (
-        f'<div style="{_LINE}{"background:rgba(91,127,232,.12)" if is_current else ""}">'
-        f'<span style="{_WHEN}">{when}</span>'
-        f'<span style="padding-left:{indent}rem;overflow-wrap:anywhere">{branch}{name} {key}</span>'
-        f'<span style="{_STATES}">{states}</span></div>'
-    )
-
-
-_LINE = "display:flex;gap:.9rem;align-items:baseline;padding:.18rem .5rem;border-radius:6px;"
-_WHEN = "opacity:.66;font-variant-numeric:tabular-nums;min-width:5.2rem;font-size:.85rem"
-_STATES = "margin-left:auto;font-size:.85rem;display:flex;gap:.7rem"
-_LINK = "color:inherit;text-underline-offset:.2em;text-decoration-color:rgba(128,136,152,.6)"
-
-
-def operations(done: list[OperationDetail]) -> None:
+def operations(done: Sequence[OperationDetail]) -> None:
+    """What people did to the message, oldest first."""
     for operation in done:
         on = f" {operation.subscription}" if operation.subscription else ""
         markup.title(
@@ -171,3 +150,5 @@ def operations(done: list[OperationDetail]) -> None:
             quiet=f"{clock.stamp(operation.at)} {clock.ZONE} · {operation.actor}"
             + (f" · {operation.reason}" if operation.reason else ""),
         )
+        if operation.made:
+            st.html(markup.sentence("", markup.link(links.message(operation.made), words.OPEN_IT)))

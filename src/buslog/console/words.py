@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from buslog.console import clock
 from buslog.filter import Range
-from buslog.insights import Count, GroupStatus
+from buslog.insights import Cause, Count, GroupStatus, Reason
 from buslog.message import State
 from buslog.rights import Role
 
@@ -158,7 +160,126 @@ def trend(counts: Sequence[int], *, is_hourly: bool) -> str:
 
 # ── Message ─────────────────────────────────────────────────────────────────────
 
+MESSAGE_PAYLOAD_CUT = "The first 64 kB of {bytes:,} bytes. The file has all of it."
+MESSAGE_PAYLOAD_LONG = "Show {lines:,} lines"
+MESSAGE_PAYLOAD_FILE = "Download payload"
+MESSAGE_NO_KEY = "without a key"
+MESSAGE_NO_ID = "Open a message from the Log, or from the page of its key."
+MESSAGE_WHY = "Why has this not run?"
+MESSAGE_NOBODY = "Nobody subscribed to it."
+MESSAGE_IMPORTED = "Imported: it was never executed here."
+WHY: dict[Reason, str] = {
+    Reason.OFF_THE_BUS: "Its subscriber was taken off the bus, and no live worker carries its code.",
+    Reason.NO_WORKER: "No live worker hosts this subscriber: start one that carries its code.",
+    Reason.PAUSED: "Its subscriber is paused, since {at}{by}{note}",
+    Reason.OUTAGE: "What its subscriber calls is down, since {at}. One delivery at a time is tried; the next probe is"
+    " due {until}. No attempt is charged meanwhile.",
+    Reason.CONCURRENCY: "Its subscriber runs {number} of at most {limit} at once: it starts when one of them ends.",
+    Reason.RATE: "Its subscriber's rate ({limit} starts in {seconds} s) is used up: the next start is {until}.",
+    Reason.ALONE: "Workers were lost while they ran it: it runs alone, when a worker has let its other work end.",
+    Reason.QUEUE: "It is due. {number} of this subscriber {are} before it.",
+    Reason.NEXT: "It is due, and the next of its subscriber: it starts when a worker has a place free.",
+    Reason.CHAIN: "It waits for {subscription}, which comes before it in this message",
+    Reason.KEY: "It waits behind another delivery of {key} ({name}{others})",
+    Reason.ARRIVING: "It waits for its place among the deliveries of {key}: a worker's next look gives it.",
+    Reason.SCHEDULED: "It is for later: due {until}.",
+    Reason.RETRYING: "Attempt {number}{of} ended{error}. The next one is due {until}.",
+    Reason.OVERDUE: "It was due at {at}: a worker's next look takes it up.",
+    Reason.RUNNING: "{worker} is at it, since {at}.",
+    Reason.LOST: "{worker} had it and is gone: another worker takes it back with its next look.",
+}
+WHY_HOLDER_FAILED = "That one failed: it holds all behind it until somebody replays or cancels it."
+WHY_HOLDER_GONE = "It waits for its turn: what was before it has just ended."
+MOST_COUNTED = 1000
+MESSAGE_LOOK_AT_HOLDER = "Look at that one"
+MESSAGE_SENT_AGAIN = "sent again"
+MESSAGE_SENT_AGAIN_MORE = "A person sent it again after it had succeeded."
+OUTCOMES_IN_SHORT = {State.SUCCEEDED: "last ok", State.FAILED: "last failed", State.CANCELLED: "cancelled"}
+OPEN_KEY = "All of {key}"
+OPEN_IT = "Open it"
+OPEN_OUTSIDE = "Open {key} outside ↗"
+
+THREAD_OF_ONE = "This message caused nothing, and nothing caused it."
+THREAD_LEFT_OUT = "{count} more"
+THREAD_BETWEEN = "{count} in between"
+THREAD_HOW = (
+    "Where the thread is too large, the messages next to this one are shown. A line with a number opens its part."
+)
+THREAD_CAPPED = "Only its first {count} messages were read: what is counted here is counted among them."
+THREAD_TROUBLES = "Not well in this thread:"
+THREAD_TROUBLES_CAPPED = "and more"
+THREAD_ELSEWHERE = "You are looking at another part of the thread."
+THREAD_BACK = "Back to this message"
+THREAD_FOLDED = "Deliveries that succeeded at once are told in the line of their message."
+THREAD_SCALE = "Bars are to scale: pale while it waited, full while it ran."
+THREAD_MORE_ATTEMPTS = "{count} more attempts, on the page of the message"
+THREAD_ALT = "{subscription}: {state}; waited {waited}, ran {ran}"
+
+TICKET = "Copy for ticket"
+TICKET_MORE = "For a ticket or a chat: what happened and where to look. The payload is not in it."
+TICKET_HEADING = "{kind} {name}"
+
+EDIT = "Edit & re-emit"
+EDIT_MORE = "Emits the message once more with another payload, linked to this one. This one stays as it is."
+EDIT_TOO_LARGE = "Its payload is above 64 kB: download it, and emit it with `buslog emit`."
+EDIT_BY_FIELD, EDIT_AS_JSON = "Fields", "JSON"
+EDIT_NOT_CHANGED = "Nothing is changed yet."
+EDIT_CHANGES = "What is different"
+EDIT_PATH, EDIT_OLD, EDIT_NEW = "Field", "Was", "Will be"
+EDIT_NOTHING = "not there"
+EDIT_TO_ALL = "All who subscribe to {name} get the new message"
+EDIT_ALSO = "also those for whom this one succeeded: {subscriptions}. They run again."
+EDIT_SEND = "Emit the edited message"
+EDIT_LEAVE = "Leave it"
+EDIT_DONE = "Emitted as a new message. It is in the thread below."
+EDIT_WHY_NOT = {"fault": "Correct the payload first.", "same": "Change something first."}
+EDIT_NUMBER = "is a number"
+EDIT_HOW = "How to edit"
+EDIT_NO_JSON = "This is not JSON"
+EDIT_NO_OBJECT = "A payload is a JSON object: { … }"
+EDIT_EMPTY = "Edit it as JSON to put something else here."
+EDITED_FROM = "{actor} edited an older message and emitted it as this one{why}."
+OPEN_ORIGINAL = "Open the older one"
+
+NOTES = "Notes"
+NOTES_NONE = "No note yet."
+NOTES_LABEL = "Write a note"
+NOTES_HINT = "What the next person should know"
+NOTES_ADD = "Add note"
+NOTES_DONE = "Note added."
+
+OPERATIONS = "What people did"
+REASON_LABEL = "Reason · optional"
+REASON_HINT = "Kept with the operation"
+
 # ── Key ─────────────────────────────────────────────────────────────────────────
+
+KEY_SEARCH = "Type a {field}"
+KEY_ASK = "Whose story?"
+KEY_ASK_MORE = "Type a {field} above, exactly as it stands in the payloads."
+KEY_UNKNOWN = "No message has this {field}."
+KEY_DID_YOU_MEAN = "Did you mean"
+KEY_NOTHING_LIKE = "Nothing is spelled like it either. Look in the Log for what was emitted."
+KEY_WELL = "Nothing of it failed or waits."
+KEY_NOW = "Now: {counts}"
+KEY_NOW_LISTED = "The first {shown} of {count}."
+KEY_COMMANDS = "Do something for it"
+KEY_STORY = "Story"
+KEY_STORY_MORE = "Oldest first. What went well at once stands in the line of its message."
+KEY_OLDEST, KEY_OLDER, KEY_NEWER, KEY_NEWEST = "Oldest", "Older", "Newer", "Newest"
+KEY_OF_MESSAGES = "{count} in all"
+KEY_DONE = {
+    "replay": "replayed",
+    "run now": "made due now",
+    "cancel": "cancelled",
+    "run": "ran it by hand",
+    "emit": "emitted it by hand",
+    "emit edited": "emitted an edited copy",
+    "note": "wrote a note",
+}
+KEY_ATTEMPT = "attempt {number} raised"
+KEY_IS_NOW = "now"
+KEY_SINCE_REPLAY = "after a replay"
 
 # ── Commands ────────────────────────────────────────────────────────────────────
 
@@ -189,6 +310,7 @@ VERBS: dict[str, str] = {
     "look": "See every page, message and figure",
     "export": "Take a file of the log away",
     "emit": "Emit a message by hand",
+    "emit edited": "Emit an edited copy of a message",
     "run": "Run a command",
     "replay": "Replay a delivery",
     "run now": "Make a waiting delivery due at once",
@@ -259,6 +381,45 @@ def _a(role: Role) -> str:
 # ── Alerts ──────────────────────────────────────────────────────────────────────
 
 # ── Functions ───────────────────────────────────────────────────────────────────
+
+
+def because(cause: Cause) -> str:
+    """Why a delivery has not run, in a sentence."""
+    if cause.reason in {Reason.CHAIN, Reason.KEY}:
+        return _behind(cause)
+    more = " or more" if cause.number >= MOST_COUNTED else ""
+    return WHY[cause.reason].format(
+        at=_at(cause.at), until=_due(cause.until), seconds=f"{cause.seconds:g}", limit=f"{cause.limit:,}",
+        number=f"{cause.number:,}{more}", are="is" if cause.number == 1 else "are",
+        by=f" by {cause.actor}" if cause.actor else "", note=f": “{cause.note}”" if cause.note else ".",
+        worker=cause.worker or "A worker", key=cause.key, of=f" of {cause.limit}" if cause.limit else "",
+        error=f" with {cause.error_type}" if cause.error_type else "",
+    )  # fmt: skip
+
+
+def _behind(cause: Cause) -> str:
+    holder = cause.holder
+    if holder is None:
+        return WHY_HOLDER_GONE
+    others = f", with {plural(cause.number, 'other')} in between" if cause.number else ""
+    waits = WHY[cause.reason].format(
+        subscription=short(holder.subscription), key=cause.key, name=holder.name, others=others
+    )
+    return f"{waits}. {WHY_HOLDER_FAILED if holder.state is State.FAILED else f'That one is {holder.state}.'}"
+
+
+def replayed(times: int, state: State) -> str:
+    """Such as: replayed ×2 · last ok."""
+    last = OUTCOMES_IN_SHORT.get(state)
+    return f"replayed ×{times}" + (f" · {last}" if last else "")
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{clock.stamp(moment)} {clock.ZONE}"
+
+
+def _due(moment: datetime | None) -> str:
+    return f"{clock.until(moment)}, at {_at(moment)}" if moment else "soon"
 
 
 def label(state: State) -> str:

@@ -4,6 +4,7 @@ Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are 
 fixed ones are statements under sql/.
 """
 
+from buslog.insights.keys import KeyMessage, KeyNow, KeyPage, Waiting
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -19,6 +20,7 @@ from buslog.insights.model import (
     LiveWorker,
     LogRow,
     MessageDetail,
+    Note,
     OperationDetail,
     Outside,
     Page,
@@ -26,40 +28,52 @@ from buslog.insights.model import (
     Series,
     Subscriber,
     Tally,
-    Thread,
-    ThreadMessage,
 )
 from buslog.insights.people import Person
-from buslog.insights.reads import PAYLOAD_SHOWN, THREAD_SHOWN, Insights
+from buslog.insights.reads import PAYLOAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
+from buslog.insights.story import DeliveryRun, Done, Raised, Story
+from buslog.insights.thread import Line, Thread, ThreadMessage
+from buslog.insights.why import Cause, Reason
 
 __all__ = [
     "PAYLOAD_SHOWN",
-    "THREAD_SHOWN",
     "AttemptDetail",
     "Backlog",
+    "Cause",
     "Command",
     "CommandRun",
     "Count",
     "Cursor",
     "DeliveryDetail",
+    "DeliveryRun",
+    "Done",
     "FailureGroup",
     "FailureGroups",
     "FailureSample",
     "GroupStatus",
     "Insights",
+    "KeyMessage",
+    "KeyNow",
+    "KeyPage",
     "KnownName",
+    "Line",
     "LiveWorker",
     "LogRow",
     "MessageDetail",
+    "Note",
     "OperationDetail",
     "Outside",
     "Page",
     "Person",
     "Point",
+    "Raised",
+    "Reason",
     "Series",
+    "Story",
     "Subscriber",
     "Tally",
     "Thread",
     "ThreadMessage",
+    "Waiting",
 ]

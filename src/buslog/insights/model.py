@@ -296,34 +296,24 @@ class AttemptDetail:
 
 @dataclass(frozen=True, slots=True)
 class OperationDetail:
-    """What a person did to a message."""
+    """What a person did to a message. `made`: the message that came of it, such as an edited copy."""
 
     at: datetime
     actor: str
     verb: str
     subscription: str | None
     reason: str | None
+    made: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadMessage:
-    """A message in its thread: `depth` is its distance from the root, `states` counts its deliveries."""
+class Note:
+    """What a person wrote down."""
 
-    id: UUID
-    kind: Kind
-    name: str
-    key: str | None
-    emitted_at: datetime
-    depth: int
-    states: dict[State, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """The messages of one correlation id as a causation tree, in the order to show them."""
-
-    messages: list[ThreadMessage]
-    is_capped: bool
+    id: int
+    at: datetime
+    actor: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates, failures, figures
+from buslog.insights import aggregates, failures, figures, keys, thread, why
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -31,24 +30,24 @@ from buslog.insights.model import (
     LiveWorker,
     LogRow,
     MessageDetail,
+    Note,
     OperationDetail,
     Outside,
     Page,
     Series,
     Subscriber,
     Tally,
-    Thread,
-    ThreadMessage,
 )
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
-from buslog.message import Kind, Mode, State
+from buslog.insights.thread import Thread
+from buslog.message import DeliveryRef, Kind, Mode, State
 from buslog.rights import Role
 
 PAGE = 50
 ERROR_SHOWN = 300  # characters of an error in a list
 PAYLOAD_SHOWN = 64_000  # characters of a payload on a screen
-THREAD_SHOWN = 500  # messages
+NOTES_SHOWN = 200
 
 _LIST_TYPES: dict[int, Callable[[str], Any]] = {2: Kind, 7: Mode, 8: State}
 
@@ -159,10 +158,40 @@ class Insights:
         """What people did to the message, oldest first, at most 500."""
         return [OperationDetail(*row) for row in self._read("message_operations", id=message_id)]
 
-    def thread(self, correlation_id: UUID) -> Thread:
-        """The messages of a correlation id as a causation tree, at most `THREAD_SHOWN` of them."""
-        rows = self._read("thread", correlation_id=correlation_id, places=THREAD_SHOWN + 1)
-        return Thread(_as_tree(rows[:THREAD_SHOWN]), is_capped=len(rows) > THREAD_SHOWN)
+    def payload(self, message_id: UUID) -> str | None:
+        """A message's whole payload, as pretty JSON; None for no such message."""
+        return next((str(row[0]) for row in self._read("message_payload", id=message_id)), None)
+
+    def thread(self, correlation_id: UUID, around: UUID) -> Thread:
+        """The messages of a correlation id as a causation tree, around one of them."""
+        with self._reading() as connection:
+            return thread.thread(connection, correlation_id, around)
+
+    def why(self, message_ids: Sequence[UUID], *, now: datetime | None = None) -> dict[DeliveryRef, list[why.Cause]]:
+        """By open delivery, what keeps it from running, or who is at it."""
+        with self._reading() as connection:
+            return why.why(connection, message_ids, now or _now())
+
+    def notes(self, about: str, subject: str) -> list[Note]:
+        """The latest notes about a key, a message or a failure group, oldest first, at most 200."""
+        return [Note(*row) for row in self._read("notes", about=about, subject=subject, places=NOTES_SHOWN)]
+
+    # ── one key ─────────────────────────────────────────────────────────────────
+
+    def key_page(self, key: str, *, after: UUID | None = None, before: UUID | None = None) -> keys.KeyPage:
+        """A page of a key's messages, oldest first, with what became of them: the first, or next to a message."""
+        with self._reading() as connection:
+            return keys.page(connection, key, after=after, before=before)
+
+    def key_now(self, key: str, *, now: datetime | None = None) -> keys.KeyNow:
+        """What of a key failed or waits, and why."""
+        with self._reading() as connection:
+            return keys.now(connection, key, now or _now())
+
+    def near_keys(self, key: str) -> list[str]:
+        """Keys that exist and are spelled much like this one."""
+        with self._reading() as connection:
+            return keys.near(connection, key)
 
     # ── the bus now ─────────────────────────────────────────────────────────────
 
@@ -242,20 +271,3 @@ def _list_columns(rows: Rows) -> tuple[Any, ...]:
 def _typed(row: Any, types: dict[int, Callable[[str], Any]]) -> list[Any]:
     """A row's values, those at these places in their type; nothing stays nothing."""
     return [types[place](value) if place in types and value is not None else value for place, value in enumerate(row)]
-
-
-def _as_tree(rows: list[Any]) -> list[ThreadMessage]:
-    """Roots and their descendants, depth first; what one message caused in the order it was emitted."""
-    known = {row[0] for row in rows}
-    caused: dict[UUID | None, list[Any]] = defaultdict(list)
-    for row in rows:
-        # The cause may lie beyond the cap, or be gone: then the message stands as a root.
-        caused[row[5] if row[5] in known else None].append(row)
-    tree = []
-    waiting = [(row, 0) for row in reversed(caused[None])]
-    while waiting:
-        row, depth = waiting.pop()
-        states = {State(state): number for state, number in json.loads(row[6]).items()}
-        tree.append(ThreadMessage(*_typed((*row[:5], depth, states), {1: Kind})))
-        waiting.extend((child, depth + 1) for child in reversed(caused[row[0]]))
-    return tree

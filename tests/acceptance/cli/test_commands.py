@@ -219,6 +219,18 @@ def test_a_paused_subscription_holds_what_is_emitted_until_it_is_resumed(
     assert "Did you mean ship?" in unknown.error
 
 
+def test_a_note_is_written_about_a_key_or_a_message(cli: Cli, connection: db.Connection) -> None:
+    message = cli("emit", "departed", '{"shipmentId": "S-42"}').out.strip()
+    number = cli("note", "customer was called", "--key", "S-42").out.strip()
+    done = cli("note", "sent by hand", "--message", message, "--json")
+    assert (done.code, done.document) == (0, {"note": int(number) + 1})
+    assert connection.execute("SELECT about::text, subject, note FROM buslog.notes ORDER BY id").fetchall() == [
+        ("key", "S-42", "customer was called"), ("message", message, "sent by hand"),
+    ]  # fmt: skip
+    assert "exists" in cli("note", "lost", "--key", "S-43").error
+    assert cli("note", "about what?").code == 2
+
+
 @pytest.mark.parametrize("command", ["replay", "run-now", "cancel"])
 def test_a_message_that_does_not_exist_ends_with_1_and_an_id_that_is_none_with_2(cli: Cli, command: str) -> None:
     done = cli(command, str(uuid.uuid4()))
