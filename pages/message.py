@@ -5,7 +5,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from buslog.console import access, acting, frame, markup, problems, story
+from buslog.console import access, acting, frame, markup, problems, story, unmasking
 from buslog.errors import InvalidFilter, NotFound
 from buslog.filter import Filter, Range
 from buslog.insights import DeliveryDetail
@@ -78,6 +78,7 @@ with left:
     watch(is_imported=message.source == "import")
 with right:
     st.subheader("Payload")
+    unmasking.offer(message)
     story.payload(message)
     done = insights.operations(message_id)
     if done:

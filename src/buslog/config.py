@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from buslog.errors import Misconfigured
+from buslog.masking import FIELD
 
 
 class Settings(BaseSettings):
@@ -27,6 +28,9 @@ class Settings(BaseSettings):
     pg_version: int = Field(default=18, description="PostgreSQL the embedded server is made with: 16 or 18")
     key_field: str | None = Field(
         default=None, description="Dotted path in the payload that holds the key (shipmentId)"
+    )
+    mask_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, description="Payload fields that are masked, such as customer.email,*.phone; none: none is"
     )
     host: str = Field(
         default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
@@ -63,6 +67,18 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", value):
             raise ValueError("is a field name, or names joined by dots")
         return value
+
+    @field_validator("mask_fields", mode="before")
+    @classmethod
+    def _dotted_paths(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        fields = tuple(dict.fromkeys(field.strip() for field in value.split(",") if field.strip()))
+        if fields == ("none",):
+            return ()
+        if not all(FIELD.fullmatch(field) for field in fields) or any(set(field) <= {"*", "."} for field in fields):
+            raise ValueError("is dotted paths with commas between them, such as customer.email,*.phone; or none")
+        return fields
 
     @field_validator("pg_version")
     @classmethod

@@ -16,6 +16,7 @@ from buslog.cli.looking import doctor, metrics
 from buslog.cli.many import runs
 from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.people import people
+from buslog.cli.privacy import audit, duty, erase
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
     BuslogError,
@@ -83,7 +84,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, pause, resume,
-    people, export, import_,
+    people, export, import_, audit, erase, duty,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

@@ -9,13 +9,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from buslog.console import access, clock, markup, problems, words
+from buslog.console import access, clock, duty, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "commands", "message", "permissions")
+PATHS = ("failures", "log", "commands", "message", "audit", "permissions")
 
-OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, PERMISSIONS = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "permissions")
+OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, AUDIT, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "audit", "permissions")
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -42,6 +42,7 @@ def run() -> None:
                     help="Every message and delivery, filtered and exported."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
+            st.Page(AUDIT, title="Audit", icon=":material/fact_check:", help=words.AUDIT_HELP),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],
@@ -76,6 +77,7 @@ def _entrance() -> None:
 def _footer() -> None:
     st.space("medium")
     with problems.shown():
+        duty.bar(key="footer")
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
         markup.quiet(f"Times in {clock.ZONE} · acting as {as_whom} · {access.where()}")

@@ -4,6 +4,7 @@ Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are 
 fixed ones are statements under sql/.
 """
 
+from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -25,15 +26,21 @@ from buslog.insights.model import (
     Tally,
     Thread,
     ThreadMessage,
+    ToErase,
 )
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, THREAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
+from buslog.insights.shifts import Shift
 
 __all__ = [
     "PAYLOAD_SHOWN",
     "THREAD_SHOWN",
     "AttemptDetail",
+    "AuditCursor",
+    "AuditFilter",
+    "AuditPage",
+    "AuditRow",
     "Backlog",
     "Command",
     "CommandRun",
@@ -52,8 +59,10 @@ __all__ = [
     "Person",
     "Point",
     "Series",
+    "Shift",
     "Subscriber",
     "Tally",
     "Thread",
     "ThreadMessage",
+    "ToErase",
 ]
