@@ -5,7 +5,21 @@ from uuid import UUID
 
 import streamlit as st
 
-from buslog.console import access, acting, editing, frame, links, markup, noting, problems, story, thread, ticket, words
+from buslog.console import (
+    access,
+    acting,
+    editing,
+    frame,
+    links,
+    markup,
+    noting,
+    problems,
+    story,
+    thread,
+    ticket,
+    unmasking,
+    words,
+)
 from buslog.errors import InvalidFilter, NotFound
 from buslog.insights import DeliveryDetail, MessageDetail
 from buslog.notes import About
@@ -98,6 +112,7 @@ with left:
     watch(message)
 with right:
     st.subheader("Payload")
+    unmasking.offer(message)
     story.payload(message)
     done = [operation for operation in insights.operations(message_id) if operation.verb != "note"]
     if done:

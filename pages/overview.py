@@ -5,7 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, frame, markup, problems, tables, words
+from buslog.console import access, acting, charts, clock, duty, frame, markup, problems, tables, words
 from buslog.console.filters import FilterBar
 from buslog.filter import Filter, Range
 from buslog.insights import LiveWorker, Series
@@ -19,6 +19,8 @@ acting.say()
 with frame.header("Overview"):
     filter_ = bar.show()
 insights = access.insights()
+with problems.shown():
+    markup.quiet(duty.line(insights.shifts(places=2)))
 
 
 def numbers(series: Series) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from buslog.errors import Misconfigured
+from buslog.masking import FIELD
 
 
 class Settings(BaseSettings):
@@ -30,6 +31,9 @@ class Settings(BaseSettings):
     )
     key_url: str | None = Field(
         default=None, description="Address of a key in a system of yours, such as https://erp.example/shipments/{key}"
+    )
+    mask_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, description="Payload fields that are masked, such as customer.email,*.phone; none: none is"
     )
     host: str = Field(
         default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
@@ -77,6 +81,18 @@ class Settings(BaseSettings):
             if scheme not in {"http", "https"} or not found or not host or "{" in host or "{key}" not in path:
                 raise ValueError("is an http or https address with {key} after its host")
         return value
+
+    @field_validator("mask_fields", mode="before")
+    @classmethod
+    def _dotted_paths(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        fields = tuple(dict.fromkeys(field.strip() for field in value.split(",") if field.strip()))
+        if fields == ("none",):
+            return ()
+        if not all(FIELD.fullmatch(field) for field in fields) or any(set(field) <= {"*", "."} for field in fields):
+            raise ValueError("is dotted paths with commas between them, such as customer.email,*.phone; or none")
+        return fields
 
     @field_validator("pg_version")
     @classmethod

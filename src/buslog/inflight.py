@@ -14,6 +14,7 @@ from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, SUCCEEDED, Cancel, Claimed, Outcome, execute, unjudged
 from buslog.loops import end_all
+from buslog.masking import Mask
 from buslog.message import Mode, State
 from buslog.notifier import Notifier
 from buslog.settling import Settling
@@ -149,9 +150,9 @@ class InFlight:
     async def _keep(self, claimed: Claimed, outcome: Outcome) -> None:
         """The delivery was settled in the subscriber's own transaction; what it returned is kept beside."""
         if outcome.state is not State.SUCCEEDED:
+            said = Mask(self._settings.mask_fields or ()).of(claimed.payload).text(outcome.error)
             log.error("delivery %s × %s had succeeded before its subscriber raised %s: %s", claimed.message_id,
-                      claimed.subscription_id, outcome.error_type, outcome.error,
-                      extra=self.fields(claimed))  # fmt: skip
+                      claimed.subscription_id, outcome.error_type, said, extra=self.fields(claimed))  # fmt: skip
         elif outcome.result is not None:
             try:
                 await self._store.keep_result(claimed, outcome.result)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
+from pydantic_core import to_jsonable_python
+
+from buslog.config import settings
 from buslog.execution import current_message
+from buslog.masking import Mask
 
 FIELDS = ("message_id", "subscription", "attempt", "correlation_id")
 TEXT = "%(asctime)s %(name)s %(levelname)s %(message)s"
@@ -26,6 +31,28 @@ class CurrentMessage(logging.Filter):
         return True
 
 
+class Masking(logging.Filter):
+    """Hides the values of masked fields of the message that is being handled in what is logged meanwhile, its traceback
+    included. Belongs on a handler, like `CurrentMessage`.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record through."""
+        message = current_message.get()
+        if message is not None and self._mask:
+            payload = to_jsonable_python(message.payload, fallback=str)
+            veil = self._mask.of(json.dumps(payload, ensure_ascii=False))
+            record.msg, record.args = veil.text(record.getMessage()), None
+            if record.exc_info:
+                record.exc_text = veil.text(logging.Formatter().formatException(record.exc_info))
+                record.exc_info = None
+        return True
+
+
 class _Text(logging.Formatter):
     """The line, and at its end the fields that the record has."""
 
@@ -39,6 +66,7 @@ def set_up(*, as_json: bool, worker: str | None = None) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_json(worker) if as_json else _Text(TEXT))
     handler.addFilter(CurrentMessage())
+    handler.addFilter(Masking(Mask(settings().mask_fields or ())))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 

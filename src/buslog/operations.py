@@ -13,6 +13,7 @@ from uuid import UUID
 from buslog import db
 from buslog.desk import Desk
 from buslog.errors import InvalidMessage, NotFound, OperationRefused, UnknownCommand, did_you_mean
+from buslog.masking import MASKED
 from buslog.message import DeliveryRef
 from buslog.payload import check_key, check_name, encode
 
@@ -79,7 +80,13 @@ class Operations(Desk):
         # The name of a command makes a command, whichever way it is emitted.
         demanded = connection.execute(db.query("command_demands"), (check_name(name),)).fetchone()
         self._demand_what_commands_do(connection, verb, demanded)
-        values = (check_name(name), encode(payload), check_key(key) if key else None)
+        content = encode(payload)
+        if MASKED in content:
+            raise InvalidMessage(
+                field="payload", rule="has no masked value", was="one that was shown as •••",
+                mend="Type what belongs there: nobody wants ••• to be sent.",
+            )  # fmt: skip
+        values = (check_name(name), content, check_key(key) if key else None)
         row = connection.execute(db.query("emit_one"), (*values, self._actor.source, self._actor.name)).fetchone()
         assert row is not None
         message_id: UUID = row[0]
@@ -101,6 +108,11 @@ class Operations(Desk):
                         field="delivery", rule="exists", was=f"{ref.message_id} × {ref.subscription}",
                         mend="Look for the message in the Log.",
                     )  # fmt: skip
+            if verb == "replay" and any(row[4] for row in rows):
+                raise OperationRefused(
+                    field="message", rule="has its payload still", was="erased",
+                    mend="There is nothing left that could be sent again.",
+                )  # fmt: skip
             names = {number: ref.subscription for ref, (number, _) in known.items()}
             moved = connection.execute(
                 db.query(verb),

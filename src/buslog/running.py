@@ -164,6 +164,8 @@ async def start_running(settings: Settings, registry: Registry, *, host: bool) -
         await store.open()
         if settings.key_field:
             await store.set_key_field(settings.key_field)
+        if settings.mask_fields is not None:
+            await store.set_mask_fields(settings.mask_fields)
         for subscription in registry:
             numbers[subscription.id] = await store.register(subscription, settings.version)
         notifier = Notifier(store)

@@ -170,6 +170,10 @@ class Store:
         """Where the key is found, for emits by Python and by SQL alike."""
         await self._do("set_key_field", {"key_field": key_field})
 
+    async def set_mask_fields(self, fields: Sequence[str]) -> None:
+        """The payload's fields that every dashboard masks; a change is audited."""
+        await self._do("set_mask_fields", {"fields": list(fields), "actor": "setting"})
+
     async def enter(self, worker: str, version: str, hosts: Sequence[int], lease: float) -> int:
         """A worker comes in; returns its id. `lease` in seconds."""
         rows = await self._rows("worker_enter", (worker, version, list(hosts), lease))

@@ -18,6 +18,7 @@ from buslog.cli.many import runs
 from buslog.cli.noting import note
 from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
 from buslog.cli.people import people
+from buslog.cli.privacy import audit, duty, erase
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
     BuslogError,
@@ -85,7 +86,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
-    resume, people, export, import_, note,
+    resume, people, export, import_, note, audit, erase, duty,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from uuid import UUID
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from buslog import db
 from buslog.console import login, words
 from buslog.desk import Actor
+from buslog.duty import Duty
 from buslog.errors import RoleTooLow
 from buslog.groups import Groups
 from buslog.insights import Insights
 from buslog.notes import Notes
 from buslog.operations import Operations
 from buslog.people import People
+from buslog.privacy import Privacy
 from buslog.reemission import Reemission
 from buslog.rights import Role, least_role
 
 _ARRIVED = "access.arrived"
 _ROLE = "access.role"
+_UNMASKED = "access.unmasked"
 
 _lock = threading.Lock()
 _dsn: str | None = None
@@ -46,7 +51,9 @@ def dsn() -> str:
 
 
 def insights() -> Insights:
-    return _insights(dsn())
+    """The reads, as this session may see them: masked, but for the messages that were unmasked in it."""
+    reads, seen = _insights(dsn()), unmasked()
+    return reads.unmasking(seen) if seen else reads
 
 
 def operations() -> Operations:
@@ -75,6 +82,33 @@ def let_anybody_in(is_open: bool) -> None:
     _is_open = is_open
 
 
+def privacy(actor: Actor | None = None) -> Privacy:
+    return Privacy(dsn(), actor or who())
+
+
+def duty() -> Duty:
+    return Duty(dsn(), who())
+
+
+def unmask(message_id: UUID, reason: str) -> None:
+    """Unmask a message for this session. Raises what `Privacy.unmask` does."""
+    privacy().unmask(message_id, reason=reason)
+    st.session_state[_UNMASKED] = st.session_state.get(_UNMASKED, frozenset()) | {(who().name, message_id)}
+
+
+def unmasked() -> frozenset[UUID]:
+    """The messages that were unmasked in this session; outside of one, none."""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return frozenset()
+    found: frozenset[tuple[str, UUID]] = st.session_state.get(_UNMASKED, frozenset())
+    # Whoever may no longer unmask no longer sees what they did unmask.
+    return (
+        frozenset(message for person, message in found if person == who().name)
+        if found and not may("unmask")
+        else frozenset()
+    )
+
+
 def who() -> Actor:
     """Whoever acts in this session: by their login; where there is none, everybody at this machine is one person.
 
@@ -84,6 +118,17 @@ def who() -> Actor:
     if configured is None:
         return Actor("local:anybody", "dashboard") if _is_open else _local()
     claims = _claims()
+    if claims is None:
+        raise RoleTooLow(field="login", rule="is there", was="nobody", mend=words.LOG_IN_FIRST)
+    return Actor(configured.person_of(claims), "dashboard")
+
+
+def who_asks(cookies: dict[str, str]) -> Actor:
+    """The same for a route, which has no session: by the cookie of the login. Raises `RoleTooLow`."""
+    configured = login.configured()
+    if configured is None:
+        return Actor("local:anybody", "dashboard") if _is_open else _local()
+    claims = configured.claims_of(cookies)
     if claims is None:
         raise RoleTooLow(field="login", rule="is there", was="nobody", mend=words.LOG_IN_FIRST)
     return Actor(configured.person_of(claims), "dashboard")
@@ -145,7 +190,7 @@ def close() -> None:
     """Gives back the connections, and the database if it was opened here."""
     global _held  # noqa: PLW0603
     if _insights.cache_info().currsize:
-        insights().close()
+        _insights(dsn()).close()
         _insights.cache_clear()
     with _lock:
         if _held is not None:

@@ -26,7 +26,7 @@ _TOKEN, _SENT, _FAULT = "editing.token", "editing.sent", "editing.fault"
 
 def button(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
     """Opens the dialog; says why not where it cannot."""
-    why_not = words.EDIT_TOO_LARGE if message.payload_is_cut else access.may(VERB)
+    why_not = _why_not(message)
     pressed = st.button(
         words.EDIT, icon=":material/edit:", key="edit.open", disabled=bool(why_not), help=why_not or words.EDIT_MORE,
     )  # fmt: skip
@@ -34,6 +34,12 @@ def button(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
         st.session_state[_TOKEN] = secrets.token_hex(8)
         st.session_state.pop(_FAULT, None)
         _dialog(message, deliveries)
+
+
+def _why_not(message: MessageDetail) -> str | None:
+    if message.is_masked:
+        return words.EDIT_MASKED
+    return words.EDIT_TOO_LARGE if message.payload_is_cut else access.may(VERB)
 
 
 @st.dialog(words.EDIT, width="large", icon=":material/edit:")

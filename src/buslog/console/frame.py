@@ -9,13 +9,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from buslog.console import access, clock, markup, problems, words
+from buslog.console import access, clock, duty, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "key", "commands", "message", "permissions")
+PATHS = ("failures", "log", "key", "commands", "message", "audit", "permissions")
 
-OVERVIEW, FAILURES, LOG, KEY, COMMANDS, MESSAGE, PERMISSIONS = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "key", "commands", "message", "permissions")
+OVERVIEW, FAILURES, LOG, KEY, COMMANDS, MESSAGE, AUDIT, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", *PATHS)
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -44,6 +44,7 @@ def run() -> None:
                     help="The whole story of one key, and what of it waits now."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
+            st.Page(AUDIT, title="Audit", icon=":material/fact_check:", help=words.AUDIT_HELP),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],
@@ -78,6 +79,7 @@ def _entrance() -> None:
 def _footer() -> None:
     st.space("medium")
     with problems.shown():
+        duty.bar(key="footer")
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
         markup.quiet(f"Times in {clock.ZONE} · acting as {as_whom} · {access.where()}")

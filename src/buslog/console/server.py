@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from uvicorn.config import LOGGING_CONFIG
 
@@ -20,7 +22,10 @@ from buslog.config import settings as config
 from buslog.console import access, entrance, frame, problems, routes, settings
 from buslog.console import login as login_room
 from buslog.console.guard import LOOPBACK, Guard, is_loopback
-from buslog.errors import Misconfigured
+from buslog.errors import BuslogError, Misconfigured
+from buslog.privacy import set_mask_fields
+
+_log = logging.getLogger("buslog.dashboard")
 
 STOP_SECONDS = 3  # for exports under way
 
@@ -93,10 +98,21 @@ async def _lifespan(_app: Any) -> AsyncIterator[None]:
     gc.freeze()
     if logs.are_json():
         logs.take_in_others()
+    await run_in_threadpool(_tell_mask)
     try:
         yield
     finally:
         access.close()
+
+
+def _tell_mask() -> None:
+    """What this dashboard masks, every other one masks too. It masks it itself in any case."""
+    fields = config().mask_fields
+    if fields is not None:
+        try:
+            set_mask_fields(access.dsn(), fields)
+        except BuslogError as error:
+            _log.warning("BUSLOG_MASK_FIELDS counts here, but is not stored for others: %s", error)
 
 
 class _Server(uvicorn.Server):

@@ -11,8 +11,8 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from buslog.console import clock, frame, words
-from buslog.insights import FailureGroup, LiveWorker, LogRow
+from buslog.console import auditing, clock, frame, words
+from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow
 from buslog.message import State
 
 ROW_HEIGHT = 34
@@ -94,6 +94,32 @@ def people_table(rows: Sequence[tuple[str, str, str, str, str]]) -> None:
     labels = ("Person", "Name", "Role", "Given", "Last seen")
     columns = {label: _text(label, [row[place] for row in rows]) for place, label in enumerate(labels)}
     _grid(columns, key="people", room=ROOM_HALF, most_rows=10, alt="People and their roles, seen last first")
+
+
+def audit_table(rows: Sequence[AuditRow], *, key: str, key_field: str, on_open: Callable[[int], None]) -> None:
+    """Operations, a button each that opens it."""
+    click = f"{key}.open"
+
+    def opened() -> None:
+        pressed = st.session_state.get(click)
+        if pressed and pressed.row < len(rows):
+            on_open(rows[pressed.row].id)
+
+    columns = {
+        "open": Column(
+            ["Open"] * len(rows), 64,
+            lambda width: st.column_config.ButtonColumn("", key=click, on_click=opened, width=width),
+        ),
+        "at": _time("When", [row.at for row in rows]),
+        "actor": _text("Who", [row.actor for row in rows]),
+        "verb": _text("What", [row.verb for row in rows]),
+        "result": _text("", [words.DENIED_LABEL if row.is_denied else words.DONE_LABEL for row in rows]),
+        "key": _text(key_field, [row.key or "" for row in rows]),
+        "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
+        "reason": _text("Why", [row.reason or "" for row in rows]),
+        "said": _text("What came of it", [auditing.said(row) for row in rows]),
+    }  # fmt: skip
+    _grid(columns, key=key, room=ROOM, alt="What people did, newest first")
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────

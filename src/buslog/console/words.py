@@ -221,6 +221,7 @@ TICKET_HEADING = "{kind} {name}"
 
 EDIT = "Edit & re-emit"
 EDIT_MORE = "Emits the message once more with another payload, linked to this one. This one stays as it is."
+EDIT_MASKED = "Some of its payload is masked: a copy would carry the masks. An admin can unmask it."
 EDIT_TOO_LARGE = "Its payload is above 64 kB: download it, and emit it with `buslog emit`."
 EDIT_BY_FIELD, EDIT_AS_JSON = "Fields", "JSON"
 EDIT_NOT_CHANGED = "Nothing is changed yet."
@@ -289,6 +290,54 @@ KEY_SINCE_REPLAY = "after a replay"
 
 # ── Audit ───────────────────────────────────────────────────────────────────────
 
+AUDIT_HELP = "Who did what, when, why and to which."
+NO_AUDIT_YET = "Nobody has done anything yet."
+NO_AUDIT_YET_MORE = "Every replay, cancel, pause, command and look under a mask will stand here, and stays."
+NO_AUDIT_MATCH = "No operation matches this filter."
+NO_AUDIT_MATCH_MORE = "The filter is what leaves it empty."
+NO_AUDIT_IN_TIME = "No operation in that time."
+NO_AUDIT_IN_TIME_MORE = "There are some at another time."
+NO_AUDIT_HERE = "Nothing more here: back to the newest"
+AUDIT_ONLY_GROWS = "The audit only grows: nobody can change or delete a row of it."
+AUDIT_EXPORT_HELP = "All rows of this filter. Taking them away is itself in the audit."
+NO_SUCH_OPERATION = "Look for it in the audit."
+THE_SAME_IN_A_TERMINAL = "The same from a terminal:"
+NO_TERMINAL_LINE = "There is no command for it."
+ANYBODY, ANYTHING = "Anybody", "Anything"
+DENIED_LABEL, DONE_LABEL = "⊘ denied", "✓ done"
+DENIED_HELP = "It was refused: the person's role did not allow it."
+DENIED_ONLY = "Denied only"
+
+# ── Masking and erasing ─────────────────────────────────────────────────────────
+
+SOME_IS_MASKED = "••• stands for what is masked: {fields}."
+IS_UNMASKED = "Unmasked for you, until you close this session. It is in the audit."
+UNMASK = "Unmask"
+UNMASK_HELP = "Show the masked values of this message to you. It is kept in the audit, with your reason."
+UNMASK_MORE = "You alone will see them, of this message alone, until you close this session."
+ITS_REASON, ITS_REASON_HINT = "Reason", "Kept in the audit"
+REASON_IS_MISSING = "A reason is needed: it is kept in the audit."
+LEAVE_IT = "Leave it"
+
+DANGER = "Danger zone"
+ERASE = "Erase {key}…"
+ERASE_TITLE = "Erase all that is known of {key}"
+ERASE_HELP = "Payloads, errors and results of all its messages go. There is no way back."
+ERASE_MORE = (
+    "Payloads, errors, results, refs and notes of these messages are overwritten. Ids, names, times, states and the "
+    "audit stay. There is no way back, and backups from before keep what they have."
+)
+ERASE_CONFIRM = "Erase {messages}"
+ERASE_TYPE = "Type the key to confirm: {key}"
+ERASE_TYPED_WRONG = "What you typed is not the key, letter by letter."
+ERASE_UNFINISHED = "{deliveries} not ended: cancel them first, in the Log."
+ERASE_RUNS = "Stored run {runs} is going to send some of it: let it end, or stop it."
+ERASE_NOTHING = "No message has this key."
+ERASE_ALL_DONE = "All of its messages are erased."
+ERASE_GOES_ON = "{erased} of them erased already: the rest goes on from there."
+ERASED = "{messages} of {key} erased."
+ERASED_LEFT = " {left} sent again meanwhile and stayed: erase once more when they have ended."
+
 # ── Your permissions, people, duty ──────────────────────────────────────────────
 
 LOG_IN = "Log in"
@@ -349,7 +398,6 @@ ASK_AN_ADMIN = "ask an admin: they give roles on this page, or with: buslog peop
 PEOPLE = "People"
 NOBODY_YET = "Nobody has logged in yet, or was given a role."
 NEVER_SEEN = "never yet"
-JUST_NOW = "just now"
 BY_HAND, BY_LOGIN = "by hand", "by login"
 GIVE_A_ROLE = "Give a role"
 GIVE_A_ROLE_HELP = "It wins over what the login says, and counts from the next click on. It is in the audit."
@@ -375,6 +423,22 @@ def role_given(person: str, role: str) -> str:
 def _a(role: Role) -> str:
     return f"a {role}" if role is Role.VIEWER else f"an {role}"
 
+
+ON_DUTY = "On duty: {who}, for {time}"
+NOBODY_ON_DUTY = "Nobody is on duty"
+NOTE_FROM = "note of {who}, {ago}: {note}"
+DUTY = "Duty"
+DUTY_HELP = "Take the duty, or hand it over with a note."
+DUTY_TAKE = "Take the duty"
+DUTY_TAKE_MORE = "From now on you are the one to ask. {before}"
+DUTY_BEFORE = "{who} is on duty now, and will no longer be."
+DUTY_TAKEN = "You are on duty."
+DUTY_HAND_OVER = "Hand over"
+DUTY_NOTE = "Note to the next person"
+DUTY_NOTE_HELP = "What is going on, and what to leave alone; or that all is quiet."
+DUTY_NOTE_IS_MISSING = "Leave a note: what is going on, or that all is quiet."
+DUTY_HANDED_OVER = "Handed over. Nobody is on duty until somebody takes it."
+DUTY_EARLIER = "Earlier"
 
 # ── Export ──────────────────────────────────────────────────────────────────────
 

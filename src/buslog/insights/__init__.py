@@ -4,6 +4,7 @@ Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are 
 fixed ones are statements under sql/.
 """
 
+from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.keys import KeyMessage, KeyNow, KeyPage, Waiting
 from buslog.insights.model import (
     AttemptDetail,
@@ -28,10 +29,12 @@ from buslog.insights.model import (
     Series,
     Subscriber,
     Tally,
+    ToErase,
 )
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
+from buslog.insights.shifts import Shift
 from buslog.insights.story import DeliveryRun, Done, Raised, Story
 from buslog.insights.thread import Line, Thread, ThreadMessage
 from buslog.insights.why import Cause, Reason
@@ -39,6 +42,10 @@ from buslog.insights.why import Cause, Reason
 __all__ = [
     "PAYLOAD_SHOWN",
     "AttemptDetail",
+    "AuditCursor",
+    "AuditFilter",
+    "AuditPage",
+    "AuditRow",
     "Backlog",
     "Cause",
     "Command",
@@ -70,10 +77,12 @@ __all__ = [
     "Raised",
     "Reason",
     "Series",
+    "Shift",
     "Story",
     "Subscriber",
     "Tally",
     "Thread",
     "ThreadMessage",
+    "ToErase",
     "Waiting",
 ]

@@ -135,6 +135,7 @@ class FailureGroup:
     error_type: str
     place: str | None
     sample: str
+    sample_message: UUID | None
     names: list[str]
     subscriptions: list[str]
     count: Count
@@ -235,7 +236,9 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class MessageDetail:
-    """A message as it was said. `payload` is pretty JSON text, cut at `PAYLOAD_SHOWN` characters."""
+    """A message as it was said. `payload` is pretty JSON text, cut at `PAYLOAD_SHOWN` characters; is_masked: some of
+    it is hidden.
+    """
 
     id: UUID
     kind: Kind
@@ -250,6 +253,7 @@ class MessageDetail:
     payload: str
     payload_bytes: int
     payload_is_cut: bool
+    is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,3 +357,17 @@ class KnownName:
 
     name: str
     kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ToErase:
+    """What there is of a key: messages, how many of them are erased, unfinished deliveries, runs that still send."""
+
+    messages: int
+    erased: int
+    unfinished: int
+    runs: list[int]
+
+    @property
+    def left(self) -> int:
+        return self.messages - self.erased

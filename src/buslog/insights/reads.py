@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +16,9 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates, failures, figures, keys, thread, why
+from buslog.insights import aggregates, audits, failures, figures, keys, thread, why
+from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
+from buslog.insights.curtain import Curtain
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -37,10 +41,13 @@ from buslog.insights.model import (
     Series,
     Subscriber,
     Tally,
+    ToErase,
 )
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
+from buslog.insights.shifts import Shift
 from buslog.insights.thread import Thread
+from buslog.masking import Mask
 from buslog.message import DeliveryRef, Kind, Mode, State
 from buslog.rights import Role
 
@@ -66,6 +73,18 @@ class Insights:
         )
         # A prepared statement may be planned without its values; then no partition is pruned.
         sqlalchemy.event.listen(self._engine, "connect", _never_prepare)
+        self._curtain = Curtain()
+
+    def unmasking(self, messages: Iterable[UUID]) -> Insights:
+        """The same reads, with the masked values of these messages. `privacy.unmask` says who may."""
+        other = copy.copy(self)
+        other._curtain = self._curtain.lifted(messages)  # noqa: SLF001  (of our own kind)
+        return other
+
+    def mask(self) -> Mask:
+        """The payload's fields that are masked."""
+        with self._reading() as connection:
+            return self._curtain.mask(connection)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -87,6 +106,7 @@ class Insights:
         ordered = rows.oldest_first(query) if newer_than else rows.newest_first(query)
         with self._reading() as connection:
             found = [LogRow(*_typed(row, _LIST_TYPES)) for row in connection.execute(ordered)]
+            found = self._curtain.rows(connection, found, lambda row: row.message_id)
         shown, has_more = found[:size], len(found) > size
         if newer_than:
             shown.reverse()
@@ -128,44 +148,58 @@ class Insights:
     ) -> FailureGroups:
         """Failed deliveries of the filter by cause, the largest group first; of one status, or of all."""
         with self._reading() as connection:
-            return failures.groups(connection, filter_, now or _now(), status)
+            found = failures.groups(connection, filter_, now or _now(), status)
+            return replace(found, groups=self._curtain.groups(connection, found.groups))
 
     def failure_group(self, filter_: Filter, *, now: datetime | None = None) -> FailureGroup | None:
         """The filter's own group; None when nothing of that cause has ever failed."""
         with self._reading() as connection:
-            return failures.group(connection, filter_, now or _now())
+            found = failures.group(connection, filter_, now or _now())
+            return self._curtain.groups(connection, [found])[0] if found else None
 
     def failure_sample(self, fingerprint: str) -> FailureSample | None:
         """A group's newest failure, with its traceback."""
-        return next((FailureSample(*row) for row in self._read("failure_sample", fingerprint=fingerprint)), None)
+        with self._reading() as connection:
+            found = [FailureSample(*row) for row in _rows(connection, "failure_sample", fingerprint=fingerprint)]
+            return next(iter(self._curtain.rows(connection, found, lambda row: row.message_id)), None)
 
     # ── one message ─────────────────────────────────────────────────────────────
 
     def message(self, message_id: UUID) -> MessageDetail | None:
-        rows = self._read("message_detail", id=message_id, shown=PAYLOAD_SHOWN)
-        return next((MessageDetail(*_typed(row, {1: Kind})) for row in rows), None)
+        """A message; what is masked of it is hidden."""
+        with self._reading() as connection:
+            rows = _rows(connection, "message_detail", id=message_id, shown=PAYLOAD_SHOWN)
+            found = [MessageDetail(*_typed(row, {1: Kind})) for row in rows]
+            return self._curtain.message(connection, found[0], PAYLOAD_SHOWN) if found else None
 
     def deliveries(self, message_id: UUID) -> list[DeliveryDetail]:
         """Every generation of every delivery; the latest generation of each first."""
-        rows = self._read("message_deliveries", id=message_id)
-        return [DeliveryDetail(*_typed(row, {2: Mode, 5: State})) for row in rows]
+        with self._reading() as connection:
+            rows = _rows(connection, "message_deliveries", id=message_id)
+            found = [DeliveryDetail(*_typed(row, {2: Mode, 5: State})) for row in rows]
+            return self._curtain.rows(connection, found, lambda row: row.message_id)
 
     def attempts(self, message_id: UUID) -> list[AttemptDetail]:
         """The attempts that raised or were lost, at most 500."""
-        return [AttemptDetail(*row) for row in self._read("message_attempts", id=message_id)]
+        with self._reading() as connection:
+            found = [AttemptDetail(*row) for row in _rows(connection, "message_attempts", id=message_id)]
+            return self._curtain.rows(connection, found, lambda _: message_id)
 
     def operations(self, message_id: UUID) -> list[OperationDetail]:
         """What people did to the message, oldest first, at most 500."""
         return [OperationDetail(*row) for row in self._read("message_operations", id=message_id)]
 
     def payload(self, message_id: UUID) -> str | None:
-        """A message's whole payload, as pretty JSON; None for no such message."""
-        return next((str(row[0]) for row in self._read("message_payload", id=message_id)), None)
+        """A message's whole payload, as pretty JSON, without what is masked; None for no such message."""
+        with self._reading() as connection:
+            text = next((str(row[0]) for row in _rows(connection, "message_payload", id=message_id)), None)
+            return text and self._curtain.payload(connection, message_id, text)
 
     def thread(self, correlation_id: UUID, around: UUID) -> Thread:
         """The messages of a correlation id as a causation tree, around one of them."""
         with self._reading() as connection:
-            return thread.thread(connection, correlation_id, around)
+            found = thread.thread(connection, correlation_id, around)
+            return replace(found, stories=self._curtain.stories(connection, found.stories))
 
     def why(self, message_ids: Sequence[UUID], *, now: datetime | None = None) -> dict[DeliveryRef, list[why.Cause]]:
         """By open delivery, what keeps it from running, or who is at it."""
@@ -181,12 +215,15 @@ class Insights:
     def key_page(self, key: str, *, after: UUID | None = None, before: UUID | None = None) -> keys.KeyPage:
         """A page of a key's messages, oldest first, with what became of them: the first, or next to a message."""
         with self._reading() as connection:
-            return keys.page(connection, key, after=after, before=before)
+            found = keys.page(connection, key, after=after, before=before)
+            return replace(found, stories=self._curtain.stories(connection, found.stories))
 
     def key_now(self, key: str, *, now: datetime | None = None) -> keys.KeyNow:
         """What of a key failed or waits, and why."""
         with self._reading() as connection:
-            return keys.now(connection, key, now or _now())
+            found = keys.now(connection, key, now or _now())
+            listed = self._curtain.rows(connection, found.listed, lambda row: row.delivery.message_id)
+            return replace(found, listed=listed)
 
     def near_keys(self, key: str) -> list[str]:
         """Keys that exist and are spelled much like this one."""
@@ -235,20 +272,68 @@ class Insights:
 
     def command_runs(self, name: str, *, places: int = 10) -> list[CommandRun]:
         """The latest runs of a command, newest first."""
-        rows = self._read("command_runs", command=name, places=places)
-        return [CommandRun(*_typed(row, {5: State})) for row in rows]
+        with self._reading() as connection:
+            rows = _rows(connection, "command_runs", command=name, places=places)
+            found = [CommandRun(*_typed(row, {5: State})) for row in rows]
+            return self._curtain.rows(connection, found, lambda row: row.message_id)
+
+    # ── people ──────────────────────────────────────────────────────────────────
+
+    def audit(
+        self,
+        filter_: AuditFilter,
+        *,
+        older_than: AuditCursor | None = None,
+        newer_than: AuditCursor | None = None,
+        size: int = PAGE,
+        now: datetime | None = None,
+    ) -> AuditPage:
+        """What people did, newest first."""
+        with self._reading() as connection:
+            return audits.page(
+                connection, filter_, now or _now(), older_than=older_than, newer_than=newer_than, size=size
+            )
+
+    def operation(self, number: int) -> AuditRow | None:
+        """One row of the audit."""
+        with self._reading() as connection:
+            return audits.one(connection, number)
+
+    def audit_exists(self, filter_: AuditFilter) -> bool:
+        """Whether the filter finds anything at any time."""
+        with self._reading() as connection:
+            return audits.exists_ever(connection, filter_, _now())
+
+    def audit_choices(self) -> tuple[list[str], list[str], list[str]]:
+        """Everybody who ever did anything, everything that was ever done, and every subscription."""
+        with self._reading() as connection:
+            subscriptions = [row[0] for row in _rows(connection, "subscription_names")]
+            return audits.actors(connection), audits.verbs(connection), subscriptions
+
+    def shifts(self, *, places: int = 10) -> list[Shift]:
+        """Who is and was on duty, newest first."""
+        return [Shift(*row) for row in self._read("duty", places=places)]
+
+    def to_erase(self, key: str) -> ToErase:
+        """What an erasure of a key would find."""
+        messages, erased, unfinished, runs, _ = self._read("to_erase", key=key)[0]
+        return ToErase(messages, erased, unfinished, runs)
 
     # ── inside ──────────────────────────────────────────────────────────────────
 
     def _read(self, name: str, **values: Any) -> list[Any]:
         """The rows of a statement under sql/."""
         with self._reading() as connection:
-            return list(connection.exec_driver_sql(db.query(name), values or None))
+            return _rows(connection, name, **values)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlalchemy.Connection]:
         with db.translated(self._dsn), self._engine.connect() as connection:
             yield connection
+
+
+def _rows(connection: sqlalchemy.Connection, name: str, **values: Any) -> list[Any]:
+    return list(connection.exec_driver_sql(db.query(name), values or None))
 
 
 def _now() -> datetime:

@@ -2,6 +2,7 @@
 -- newest failure alone. The columns are fields of insights.FailureGroup. Called by insights.
 SELECT u.fingerprint, coalesce(g.error_type, e.error_type, '') AS error_type, g.place,
        coalesce(nullif(left(e.error, %(shown)s), ''), g.pattern, '') AS sample,
+       e.message_id AS sample_message,
        coalesce(g.names, ARRAY(SELECT m.name FROM buslog.messages m WHERE m.id = e.message_id)) AS names,
        ARRAY(SELECT s.subscription FROM buslog.subscriptions s
              WHERE s.id = ANY (coalesce(g.subscriptions, ARRAY[e.subscription_id])) ORDER BY s.subscription) AS subscriptions,
