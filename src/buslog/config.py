@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from buslog.errors import Misconfigured
+
+MOST_REF_FIELDS = 20
+_DOTTED = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 
 
 class Settings(BaseSettings):
@@ -28,6 +32,10 @@ class Settings(BaseSettings):
     key_field: str | None = Field(
         default=None, description="Dotted path in the payload that holds the key (shipmentId)"
     )
+    ref_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, description="Dotted paths of more values to find a message by, separated by commas (containers.*.number)"
+    )
+    tz: str = Field(default="UTC", description="Time zone of the dashboard, such as Europe/Berlin")
     host: str = Field(
         default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
     )
@@ -60,9 +68,27 @@ class Settings(BaseSettings):
     @field_validator("key_field")
     @classmethod
     def _dotted_path(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", value):
+        if value is not None and not _DOTTED.fullmatch(value):
             raise ValueError("is a field name, or names joined by dots")
         return value
+
+    @field_validator("ref_fields", mode="before")
+    @classmethod
+    def _dotted_paths(cls, value: str | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        paths = tuple(dict.fromkeys(path.strip() for path in value.split(",") if path.strip()))
+        if len(paths) > MOST_REF_FIELDS or not all(_DOTTED.fullmatch(path) for path in paths):
+            raise ValueError(f"is at most {MOST_REF_FIELDS} field names, or names joined by dots, separated by commas")
+        return paths
+
+    @field_validator("tz")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is the name of a time zone, such as Europe/Berlin") from None
 
     @field_validator("pg_version")
     @classmethod
