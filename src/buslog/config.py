@@ -33,7 +33,8 @@ class Settings(BaseSettings):
         default=None, description="Dotted path in the payload that holds the key (shipmentId)"
     )
     ref_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
-        default=None, description="Dotted paths of more values to find a message by, separated by commas (containers.*.number)"
+        default=None,
+        description="Dotted paths of more values to find a message by, separated by commas (containers.*.number)",
     )
     tz: str = Field(default="UTC", description="Time zone of the dashboard, such as Europe/Berlin")
     host: str = Field(

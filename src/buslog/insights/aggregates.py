@@ -23,11 +23,12 @@ from buslog.filter import Filter
 from buslog.insights import rollup
 from buslog.insights.model import Count, FailureGroup, Outside, Point, Series, Tally
 from buslog.insights.rollup import MONDAY
-from buslog.insights.rows import id_clauses, log_rows, message_clauses, subscription_name
+from buslog.insights.rows import Cursor, id_clauses, log_rows, message_clauses, subscription_name
 from buslog.insights.tables import attempts, messages
 from buslog.message import State
 
 COUNTED = 10_000
+OFFERED = 100
 GROUPS = 100
 SAMPLE = 300
 
@@ -46,6 +47,14 @@ def count(connection: Connection, filter_: Filter, now: datetime) -> Count:
     return Count(min(found, COUNTED), is_capped=found > COUNTED)
 
 
+def newer(connection: Connection, filter_: Filter, now: datetime, than: Cursor) -> Count:
+    """Exact up to `OFFERED`."""
+    rows = log_rows(filter_, now, newer_than=than)
+    some = rows.select(literal(1, Integer)).limit(OFFERED + 1).subquery()
+    found = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return Count(min(found, OFFERED), is_capped=found > OFFERED)
+
+
 def tally(connection: Connection, filter_: Filter, now: datetime) -> Tally:
     """Counted over the newest `COUNTED` rows."""
     rows = log_rows(filter_, now)
@@ -58,6 +67,8 @@ def tally(connection: Connection, filter_: Filter, now: datetime) -> Tally:
 def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:
     since, until = filter_.bounds(now)
     nothing = Count(0)
+    if filter_.payload and not filter_.is_of_few:  # each payload out there would have to be read
+        return Outside(nothing, nothing)
     return Outside(
         older=count(connection, filter_.between(None, since), now) if since else nothing,
         newer=count(connection, filter_.between(until, None), now) if until else nothing,
@@ -163,7 +174,7 @@ def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Sele
 
 
 def _asks_of_deliveries(filter_: Filter) -> bool:
-    return bool(filter_.states or filter_.subscription or filter_.error_type)
+    return bool(filter_.states or filter_.subscription or filter_.error_type or filter_.error_text)
 
 
 # ── failures ────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 CREATE TABLE buslog.saved_views (
     id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name     text CHECK (length(name) BETWEEN 1 AND 100),  -- null: nobody named it, an address refers to it
-    filter   text NOT NULL CHECK (length(filter) BETWEEN 1 AND 400000), -- the Filter's text form; '?' alone is everything
+    filter   text NOT NULL CHECK (length(filter) <= 1000000), -- the Filter's text form
     who      text NOT NULL,
     shared   boolean NOT NULL DEFAULT false,         -- listed to everybody
     saved_at timestamptz NOT NULL DEFAULT clock_timestamp()
