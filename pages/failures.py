@@ -54,7 +54,7 @@ def deliveries() -> None:
         st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn)
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
-        markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.ZONE}")
+        markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.zone()}")
 
 
 def nothing_failed() -> None:

@@ -15,6 +15,7 @@ from buslog.insights import Insights
 from buslog.operations import Operations
 from buslog.people import People
 from buslog.rights import Role, least_role
+from buslog.views import Views
 
 _ARRIVED = "access.arrived"
 _ROLE = "access.role"
@@ -58,6 +59,10 @@ def let_anybody_in(is_open: bool) -> None:
     """Whether the dashboard was told to be insecure: then nobody knows who acts."""
     global _is_open  # noqa: PLW0603  (one server)
     _is_open = is_open
+
+
+def views() -> Views:
+    return Views(dsn(), who())
 
 
 def who() -> Actor:

@@ -12,10 +12,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from buslog.console import access, clock, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "commands", "message", "permissions")
+PATHS = ("failures", "log", "key", "commands", "message", "permissions")
 
-OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, PERMISSIONS = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "permissions")
+OVERVIEW, FAILURES, LOG, KEY, COMMANDS, MESSAGE, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "key", "commands", "message", "permissions")
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -43,6 +43,7 @@ def run() -> None:
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
+            st.Page(KEY, title="Key", icon=":material/timeline:", visibility="hidden"),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],
         position="top",
@@ -75,7 +76,8 @@ def _entrance() -> None:
 
 def _footer() -> None:
     st.space("medium")
-    with problems.shown():
+    with problems.shown(), st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        clock.switch()
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
-        markup.quiet(f"Times in {clock.ZONE} · acting as {as_whom} · {access.where()}")
+        markup.quiet(f"Times in {clock.zone()} · acting as {as_whom} · {access.where()}")

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from buslog.console import access, clock
-from buslog.errors import BuslogError, InvalidFilter
+from buslog.console import access, clock, links
+from buslog.errors import BuslogError, InvalidFilter, NotFound
 from buslog.export import stream_csv
 from buslog.filter import Filter
 from buslog.metrics import CONTENT_TYPE, exposition
@@ -22,7 +22,7 @@ PATH = "/export.csv"
 
 def address(filter_: Filter) -> str:
     """Where the CSV of a filter is to be had."""
-    query = urlencode(filter_.to_params(), doseq=True)
+    query = urlencode(links.params_of(filter_), doseq=True)
     return f"{PATH}?{query}" if query else PATH
 
 
@@ -30,12 +30,14 @@ async def export(request: Request) -> Response:
     """CSV of the rows that the same parameters show in the Log. 400 for a nonsense filter, 503 without a database."""
     given = {name: request.query_params.getlist(name) for name in request.query_params}
     try:
-        filter_ = Filter.from_params(given)
+        filter_ = await run_in_threadpool(links.filter_of, given)
         chunks = stream_csv(access.dsn(), filter_)
         # The first chunk before the headers: a database that is down is an answer, not a broken file.
         first = await run_in_threadpool(next, chunks, b"")
     except InvalidFilter as error:
         return PlainTextResponse(str(error), status_code=400)
+    except NotFound as error:
+        return PlainTextResponse(str(error), status_code=404)
     except BuslogError as error:
         return PlainTextResponse(str(error), status_code=503)
     return StreamingResponse(
@@ -62,7 +64,14 @@ async def _streamed(first: bytes, chunks: Generator[bytes]) -> AsyncIterator[byt
 
 def file_name(filter_: Filter) -> str:
     """Such as buslog-failed-S-42-20261123T1614Z.csv."""
-    told = [*filter_.names[:2], filter_.key, *filter_.states[:3], filter_.subscription, filter_.error_type]
+    told = [
+        *filter_.find[:2],
+        *filter_.names[:2],
+        filter_.key,
+        *filter_.states[:3],
+        filter_.subscription,
+        filter_.error_type,
+    ]
     if filter_.range.length:
         told.append(f"last-{filter_.range}")
     if filter_.since:

@@ -23,7 +23,7 @@ def head(message: MessageDetail, key_field: str) -> None:
     markup.facts(
         [
             (key_field, message.key or ""),
-            (f"Emitted ({clock.ZONE})", clock.to_the_millisecond(message.emitted_at)),
+            (f"Emitted ({clock.zone()})", clock.to_the_millisecond(message.emitted_at)),
             ("By", f"{message.actor}, through {told_by}" if message.actor else told_by),
             ("Message", str(message.id)),
         ]
@@ -53,7 +53,7 @@ def why_waiting(delivery: DeliveryDetail) -> str:
         return "Due now." + (nobody or " Waiting for a worker that is free.")
     if delivery.state in {State.RETRYING, State.SCHEDULED} and delivery.due_at:
         what = "The next attempt is" if delivery.state is State.RETRYING else "It is"
-        return f"{what} due {clock.until(delivery.due_at)}, at {clock.stamp(delivery.due_at)} {clock.ZONE}.{nobody}"
+        return f"{what} due {clock.until(delivery.due_at)}, at {clock.stamp(delivery.due_at)} {clock.zone()}.{nobody}"
     if delivery.state is State.BLOCKED:
         return "Waits for the serial subscriber before it."
     if delivery.state is State.RUNNING and delivery.worker:
@@ -74,7 +74,7 @@ def delivery_card(delivery: DeliveryDetail, earlier: list[DeliveryDetail], attem
         markup.facts(
             [
                 ("Attempts", str(delivery.attempts) if delivery.attempts else ""),
-                (f"Finished ({clock.ZONE})", clock.stamp(delivery.finished_at)),
+                (f"Finished ({clock.zone()})", clock.stamp(delivery.finished_at)),
                 ("Took", clock.lasted(delivery.finished_at - delivery.started_at)
                  if delivery.finished_at and delivery.started_at else ""),
                 ("Worker", (delivery.worker or "") if delivery.finished_at else ""),
@@ -106,8 +106,8 @@ def _attempt(attempt: AttemptDetail, *, is_one_of_many: bool) -> None:
     which = f"Generation {attempt.generation}, attempt" if is_one_of_many else "Attempt"
     took = clock.lasted(attempt.finished_at - attempt.started_at)
     markup.quiet(
-        f"{which} {attempt.attempt} · {clock.stamp(attempt.finished_at)} {clock.ZONE} · took {took} · {attempt.worker}"
-        + (f" · release {attempt.code_version}" if attempt.code_version else "")
+        f"{which} {attempt.attempt} · {clock.stamp(attempt.finished_at)} {clock.zone()} · took {took} · "
+        f"{attempt.worker}" + (f" · release {attempt.code_version}" if attempt.code_version else "")
     )
     markup.error(attempt.error_type, attempt.error, attempt.frame)
 
@@ -115,7 +115,7 @@ def _attempt(attempt: AttemptDetail, *, is_one_of_many: bool) -> None:
 def _generation(delivery: DeliveryDetail) -> None:
     markup.quiet(
         f"Generation {delivery.generation} · {words.label(delivery.state)} · {clock.stamp(delivery.finished_at)} "
-        f"{clock.ZONE} · {words.plural(delivery.attempts, 'attempt')}"
+        f"{clock.zone()} · {words.plural(delivery.attempts, 'attempt')}"
     )
     if delivery.error_type:
         markup.error(delivery.error_type, delivery.error or "")
@@ -168,6 +168,6 @@ def operations(done: list[OperationDetail]) -> None:
         on = f" {operation.subscription}" if operation.subscription else ""
         markup.title(
             f"{operation.verb}{on}",
-            quiet=f"{clock.stamp(operation.at)} {clock.ZONE} · {operation.actor}"
+            quiet=f"{clock.stamp(operation.at)} {clock.zone()} · {operation.actor}"
             + (f" · {operation.reason}" if operation.reason else ""),
         )

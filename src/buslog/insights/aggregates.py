@@ -12,15 +12,17 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Subquery,
     Text,
     func,
     literal,
     select,
+    union,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from buslog.filter import Filter
-from buslog.insights import rollup
+from buslog.insights import rollup, search
 from buslog.insights.model import Count, FailureGroup, Outside, Point, Series, Tally
 from buslog.insights.rollup import MONDAY
 from buslog.insights.rows import Cursor, id_clauses, log_rows, message_clauses, subscription_name
@@ -41,8 +43,7 @@ _MOST_BUCKETS = 240
 
 def count(connection: Connection, filter_: Filter, now: datetime) -> Count:
     """Exact up to `COUNTED`."""
-    rows = log_rows(filter_, now)
-    some = rows.select(literal(1, Integer)).limit(COUNTED + 1).subquery()
+    some = _some(filter_, now)
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return Count(min(found, COUNTED), is_capped=found > COUNTED)
 
@@ -57,11 +58,20 @@ def newer(connection: Connection, filter_: Filter, now: datetime, than: Cursor) 
 
 def tally(connection: Connection, filter_: Filter, now: datetime) -> Tally:
     """Counted over the newest `COUNTED` rows."""
-    rows = log_rows(filter_, now)
-    some = rows.newest_first(rows.select(rows.m.c.id, rows.m.c.name, rows.m.c.key)).limit(COUNTED + 1).subquery()
+    some = _some(filter_, now)
     m_id, name, key = (func.count(column.distinct()) for column in (some.c.id, some.c.name, some.c.key))
     found, *different = connection.execute(select(func.count(), m_id, name, key).select_from(some)).one()
     return Tally(Count(min(found, COUNTED), is_capped=found > COUNTED), *different)
+
+
+def _some(filter_: Filter, now: datetime) -> Subquery:
+    """The newest rows, at most one more than is counted; of what is found in two ways, of each."""
+    ways = []
+    for way in search.ways(filter_.find):
+        rows = log_rows(filter_, now, way=way)
+        query = rows.select(rows.m.c.id, rows.d.c.subscription_id, rows.m.c.name, rows.m.c.key)
+        ways.append(select(rows.newest_first(query).limit(COUNTED + 1).subquery()))
+    return (union(*ways) if len(ways) > 1 else ways[0]).subquery()
 
 
 def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:

@@ -188,6 +188,10 @@ class Insights:
         """Every name ever seen, in alphabetical order."""
         return [KnownName(*_typed(row, {1: Kind})) for row in self._read("known_names")]
 
+    def subscription_names(self) -> list[str]:
+        """Every subscription, in alphabetical order."""
+        return sorted(row[0] for row in self._read("subscription_names"))
+
     def names_failing(self) -> set[str]:
         """The names of which a delivery waits as failed."""
         return {row[0] for row in self._read("names_failing")}
