@@ -190,7 +190,8 @@ def replays(row: LogRow) -> str:
     times = (row.generation or 1) - 1
     if times < 1 or row.state is State.CANCELLED:
         return ""
-    return words.REPLAYED.format(times=times, outcome=words.REPLAY_OUTCOMES.get(row.state, row.state))
+    said = words.REPLAYED if times > 1 else words.REPLAYED_ONCE
+    return said.format(times=times, outcome=words.REPLAY_OUTCOMES.get(row.state, row.state))
 
 
 def _error(row: LogRow) -> str:

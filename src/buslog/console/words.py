@@ -127,7 +127,7 @@ SHOW_ALL_TIME = "Look at all time"
 EMPTY_BY_FILTER, SHOW_EVERYTHING = "The filter is what leaves it empty.", "Show everything"
 NOTHING_MORE = "Nothing more here: back to the newest"
 REPLAYS_COLUMN = "Replays"
-REPLAYED = "replayed ×{times} · last {outcome}"
+REPLAYED, REPLAYED_ONCE = "replayed ×{times} · last {outcome}", "replayed once · last {outcome}"
 REPLAY_OUTCOMES = {State.SUCCEEDED: "ok", State.FAILED: "failed"}
 
 # ── Message ─────────────────────────────────────────────────────────────────────
