@@ -31,7 +31,7 @@ class Refs(Desk):
         What is found already stays as it is, so it can be repeated, and broken off at any time. Refs of fields that
         are no longer named stay too. Raises `OperationRefused` where no field is named.
         """
-        with self._transaction() as connection:
+        with self._transaction("refs backfill") as connection:
             row = connection.execute(db.query("ref_fields")).fetchone()
         if row is None or not row[0]:
             raise OperationRefused(
@@ -40,7 +40,7 @@ class Refs(Desk):
             )  # fmt: skip
         done, last = Backfilled(0, 0), _BEFORE_ALL
         while True:
-            with self._transaction() as connection:
+            with self._transaction("refs backfill") as connection:
                 batch = connection.execute(db.query("backfill_refs"), (last, BATCH)).fetchone()
                 assert batch is not None
                 done = Backfilled(done.messages + batch[0], done.refs + batch[1])

@@ -22,7 +22,7 @@ class Views(Desk):
         Raises `OperationRefused` for a name that is empty, too long, or not printable.
         """
         name = _checked(name)
-        with self._transaction() as connection:
+        with self._transaction("save view") as connection:
             values = (name, filter_.to_text(), self._actor.name, is_shared)
             row = connection.execute(db.query("save_view"), values).fetchone()
             assert row is not None
@@ -34,7 +34,7 @@ class Views(Desk):
     def rename(self, view_id: UUID, name: str) -> None:
         """Raises `NotFound`, and `OperationRefused` for somebody else's, or a name that is taken or unfit."""
         name = _checked(name)
-        with self._transaction() as connection:
+        with self._transaction("rename view") as connection:
             before = self._own(connection, view_id)
             taken = connection.execute(db.query("views"), {"who": self._actor.name}).fetchall()
             if any(row[0] != view_id and (row[1], row[3]) == (name, self._actor.name) for row in taken):
@@ -46,7 +46,7 @@ class Views(Desk):
 
     def delete(self, view_id: UUID) -> None:
         """Links to it lead nowhere from now on. Raises `NotFound`, and `OperationRefused` for somebody else's."""
-        with self._transaction() as connection:
+        with self._transaction("delete view") as connection:
             name = self._own(connection, view_id)
             connection.execute(db.query("delete_view"), (view_id,))
             self._audit(connection, "delete view", {"view": str(view_id), "name": name})
@@ -55,7 +55,7 @@ class Views(Desk):
         """Keep a filter that is too long for an address, without a name. It is part of looking: there is no audit row,
         and it is forgotten a quarter after its last use.
         """
-        with self._transaction() as connection:
+        with self._transaction("look") as connection:
             row = connection.execute(db.query("keep_view"), (filter_.to_text(), self._actor.name)).fetchone()
             assert row is not None
             view_id: UUID = row[0]

@@ -252,6 +252,7 @@ def test_times_are_the_teams_and_a_switch_makes_them_utc_on_every_page(open_page
     at.segmented_control(key="clock.switch").set_value("UTC").run()
     assert "2026-07-01 22:30:00" in all_text(at)
     at.switch_page("pages/log.py")
+    at.query_params.clear()
     at.query_params["range"] = "all"
     at.run()
     assert "Times in UTC" in all_text(at)

@@ -22,6 +22,8 @@ ROOM_BESIDE, ROOM_ASIDE = 788, 304  # of the two columns at the foot of the Over
 ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
+LEFT_FOR = "tables.left_for"  # the address of the key that a button led to
+
 ColumnConfig: TypeAlias = Any  # Streamlit's is not public
 
 
@@ -182,6 +184,8 @@ def _keys(table: str, label: str, keys: list[str]) -> Column:
 def _open_key(click: str, keys: list[str]) -> None:
     pressed = st.session_state.get(click)
     if pressed and pressed.row < len(keys) and keys[pressed.row]:
+        # The page of a key has a parameter that the Log has too: who comes back must not find the Log filtered by it.
+        st.session_state[LEFT_FOR] = {"key": [keys[pressed.row]]}
         st.switch_page(frame.KEY, query_params={"key": keys[pressed.row]})
 
 

@@ -58,6 +58,7 @@ SOURCES = {
     "cli": "the command line",
     "dashboard": "the dashboard",
     "import": "an import",
+    "refs backfill": "Look through the log for refs",
 }
 
 NOTHING_YET = "Nothing was emitted yet."
@@ -176,6 +177,8 @@ VERBS: dict[str, str] = {
     "note": "Write notes",
     "take duty": "Take over duty, and hand it over",
     "save view": "Save views for the team",
+    "rename view": "Give a view of one's own another name",
+    "delete view": "Delete a view of one's own",
     "pause": "Pause a subscription",
     "resume": "Resume a subscription",
     "import": "Take over history from elsewhere",
