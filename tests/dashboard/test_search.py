@@ -230,13 +230,13 @@ def test_a_row_tells_how_often_it_was_replayed_and_what_came_of_it(
 def test_a_view_of_the_team_is_chosen_and_somebody_elses_own_is_not_listed(
     open_page: Open, by_hand18: BusByHand
 ) -> None:
-    ben = Views(by_hand18.dsn, Actor("ben", "dashboard"))
+    ben = Views(by_hand18.dsn, Actor("local:ben", "dashboard"))
     ben.save("Carrier *down*", Filter(states=(State.FAILED,), range=Range.WEEK), is_shared=True)
     ben.save("Private", Filter(key="S-1"))
     at = open_page("log")
     labels = [button.label for button in at.button]
     assert "Private" not in labels
-    press(at, "Carrier *down*  ·  shared by ben")
+    press(at, "Carrier *down*  ·  shared by local:ben")
     assert at.query_params == {"state": "failed", "range": "7d"}
 
 

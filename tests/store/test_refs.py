@@ -140,7 +140,7 @@ def test_the_backfill_finds_what_was_said_before_and_can_be_repeated(
     monkeypatch.setattr("buslog.refs.BATCH", 2)
     for number in range(5):
         by_hand.emit("departed", json.dumps({"billOfLading": f"B-{number}"}))
-    desk = Refs(dsn, Actor("anna", "cli"))
+    desk = Refs(dsn, Actor("local:anna", "cli"))
     with pytest.raises(OperationRefused, match="BUSLOG_REF_FIELDS"):
         desk.backfill()
     keep(connection)
@@ -150,7 +150,7 @@ def test_the_backfill_finds_what_was_said_before_and_can_be_repeated(
     assert refs(connection) == [f"B-{number}" for number in range(5)]
     assert desk.backfill() == Backfilled(5, 0)
     audited = connection.execute("SELECT actor, verb, outcome ->> 'refs' FROM buslog.operations ORDER BY id").fetchall()
-    assert audited == [("anna", "refs backfill", "5"), ("anna", "refs backfill", "0")]
+    assert audited == [("local:anna", "refs backfill", "5"), ("local:anna", "refs backfill", "0")]
 
 
 async def test_a_worker_finds_refs_within_about_a_second(test_settings: Settings, connection: db.Connection) -> None:

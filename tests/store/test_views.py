@@ -27,12 +27,12 @@ def insights(dsn: str) -> Iterator[Insights]:
 
 @pytest.fixture
 def anna(dsn: str) -> Views:
-    return Views(dsn, Actor("anna", "dashboard"))
+    return Views(dsn, Actor("local:anna", "dashboard"))
 
 
 @pytest.fixture
 def ben(dsn: str) -> Views:
-    return Views(dsn, Actor("ben", "dashboard"))
+    return Views(dsn, Actor("local:ben", "dashboard"))
 
 
 def test_a_view_is_saved_listed_to_whom_it_is_for_and_audited(
@@ -41,33 +41,36 @@ def test_a_view_is_saved_listed_to_whom_it_is_for_and_audited(
     mine = anna.save(" Carrier down ", FAILED)
     ours = anna.save("Everything", Filter(), is_shared=True)
     theirs = ben.save("Carrier down", Filter(key="S-1"))
-    assert [(v.name, v.filter) for v in insights.views("anna")] == [("Carrier down", FAILED), ("Everything", Filter())]
-    assert [v.id for v in insights.views("ben")] == [theirs, ours]
+    assert [(v.name, v.filter) for v in insights.views("local:anna")] == [
+        ("Carrier down", FAILED),
+        ("Everything", Filter()),
+    ]
+    assert [v.id for v in insights.views("local:ben")] == [theirs, ours]
     assert insights.view(mine).filter == FAILED  # a link to it works for everybody
     audited = connection.execute("SELECT actor, verb, outcome ->> 'name' FROM buslog.operations ORDER BY id").fetchall()
-    names = (("anna", "Carrier down"), ("anna", "Everything"), ("ben", "Carrier down"))
+    names = (("local:anna", "Carrier down"), ("local:anna", "Everything"), ("local:ben", "Carrier down"))
     assert audited == [(who, "save view", name) for who, name in names]
 
 
 def test_the_same_name_is_saved_anew(insights: Insights, anna: Views) -> None:
     first = anna.save("Mine", FAILED)
     assert anna.save("Mine", Filter(key="S-1"), is_shared=True) == first
-    (view,) = insights.views("anna")
+    (view,) = insights.views("local:anna")
     assert (view.filter, view.is_shared) == (Filter(key="S-1"), True)
 
 
 def test_a_view_is_renamed_and_deleted_by_whose_it_is(insights: Insights, anna: Views, ben: Views) -> None:
     view, other = anna.save("Mine", FAILED, is_shared=True), anna.save("Other", FAILED)
-    with pytest.raises(OperationRefused, match="saved by anna"):
+    with pytest.raises(OperationRefused, match="saved by local:anna"):
         ben.rename(view, "Ours")
-    with pytest.raises(OperationRefused, match="saved by anna"):
+    with pytest.raises(OperationRefused, match="saved by local:anna"):
         ben.delete(view)
     with pytest.raises(OperationRefused, match="another name"):
         anna.rename(view, "Other")
     anna.rename(view, "Ours")
     anna.rename(view, "Ours")
     anna.delete(other)
-    assert [v.name for v in insights.views("anna")] == ["Ours"]
+    assert [v.name for v in insights.views("local:anna")] == ["Ours"]
     with pytest.raises(NotFound):
         anna.rename(other, "x")
     with pytest.raises(NotFound):
@@ -89,7 +92,7 @@ def test_a_filter_too_long_for_an_address_is_kept_once_and_in_nobodys_list(
     kept = anna.keep(long)
     assert ben.keep(long) == kept
     assert insights.view(kept).filter == long
-    assert insights.views("anna") == []
+    assert insights.views("local:anna") == []
     assert connection.execute("SELECT count(*) FROM buslog.operations").fetchone() == (0,)
     with pytest.raises(NotFound):
         anna.delete(kept)

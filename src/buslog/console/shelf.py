@@ -29,13 +29,15 @@ def show(page: str, filter_: Filter) -> None:
         if not found:
             markup.quiet(words.NO_VIEWS)
         own = [view for view in found if view.who == access.who().name]
+        not_saved = access.may("save view") or ("" if filter_.is_narrow else words.SAVE_VIEW_HOW)
         saves = st.button(
-            words.SAVE_VIEW, key=f"{key}.save", icon=":material/add:", type="tertiary", disabled=not filter_.is_narrow,
-            help=None if filter_.is_narrow else words.SAVE_VIEW_HOW,
+            words.SAVE_VIEW, key=f"{key}.save", icon=":material/add:", type="tertiary", disabled=bool(not_saved),
+            help=not_saved or None,
         )  # fmt: skip
+        not_managed = access.may("rename view") or ("" if own else words.MANAGE_VIEWS_HOW)
         manages = st.button(
-            words.MANAGE_VIEWS, key=f"{key}.manage", icon=":material/edit:", type="tertiary", disabled=not own,
-            help=None if own else words.MANAGE_VIEWS_HOW,
+            words.MANAGE_VIEWS, key=f"{key}.manage", icon=":material/edit:", type="tertiary",
+            disabled=bool(not_managed), help=not_managed or None,
         )  # fmt: skip
     if saves:
         _save(filter_, secrets.token_hex(8))
