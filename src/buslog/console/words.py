@@ -58,7 +58,6 @@ SOURCES = {
     "cli": "the command line",
     "dashboard": "the dashboard",
     "import": "an import",
-    "refs backfill": "Look through the log for refs",
 }
 
 NOTHING_YET = "Nothing was emitted yet."
@@ -182,6 +181,7 @@ VERBS: dict[str, str] = {
     "pause": "Pause a subscription",
     "resume": "Resume a subscription",
     "import": "Take over history from elsewhere",
+    "refs backfill": "Look through the log for refs",
     "unmask": "See masked fields",
     "erase": "Erase what is kept about a key",
     "set role": "Give roles to people",
