@@ -66,7 +66,7 @@ def opened(number: str) -> None:
     markup.facts(
         [
             ("Who", row.actor),
-            (f"When ({clock.ZONE})", clock.to_the_millisecond(row.at)),
+            (f"When ({clock.zone()})", clock.to_the_millisecond(row.at)),
             ("Why", row.reason or ""),
             ("Message", row.name or ""),
             (insights.key_field(), row.key or ""),

@@ -108,7 +108,7 @@ def show_run(run_: CommandRun, *, is_mine: bool) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             by = run_.actor or words.SOURCES.get(run_.source, run_.source)
-            markup.title(run_.key or "without a key", quiet=f"{clock.stamp(run_.emitted_at)} {clock.ZONE} · by {by}")
+            markup.title(run_.key or "without a key", quiet=f"{clock.stamp(run_.emitted_at)} {clock.zone()} · by {by}")
             st.badge(words.label(run_.state), color=look.color, help=look.meaning)
         if run_.error_type and run_.state is not State.SUCCEEDED:
             markup.error(run_.error_type, run_.error or "")

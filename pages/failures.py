@@ -72,7 +72,7 @@ def causes() -> None:
 def the_list(found: FailureGroups, of: int) -> None:
     for group in found.groups:
         groups.card(group, on_open=partial(bar.change, replace(asked, group=group.fingerprint)))
-    as_of = f"As of {clock.time_of_day(clock.now())} {clock.ZONE}"
+    as_of = f"As of {clock.time_of_day(clock.now())} {clock.zone()}"
     markup.quiet(f"{words.only_largest(len(found.groups), of)} {as_of}" if of > len(found.groups) else as_of)
 
 
@@ -114,7 +114,7 @@ def deliveries() -> None:
                   kwargs={"newer": str(page.newer)})  # fmt: skip
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
-        markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.ZONE}")
+        markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.zone()}")
 
 
 # ── three kinds of nothing ──────────────────────────────────────────────────────

@@ -6,8 +6,12 @@ import streamlit as st
 
 from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
+from buslog.errors import DatabaseUnavailable
 from buslog.filter import Filter, Range
-from buslog.insights import Cursor, Page, Tally
+from buslog.insights import Cursor, Page
+
+LOOK_EVERY = 10.0  # seconds between looks for new rows
+TOP = "log.top"  # the filter that is looked at, and its newest row when the reader came
 
 bar = FilterBar("log")
 acting.say()
@@ -17,19 +21,42 @@ insights = access.insights()
 cursors = {name: Cursor.parse(st.query_params[name]) for name in PAGE_PARAMETERS if name in st.query_params}
 
 
+def top() -> Cursor | None:
+    """The newest row when the reader came: what is newer is offered, and not put under their eyes."""
+    seen: tuple[str, Cursor] | None = st.session_state.get(TOP)
+    if seen is None or seen[0] != filter_.to_text() or st.session_state.get("frame.arrived"):
+        return None
+    return seen[1]
+
+
+def forget_top() -> None:
+    st.session_state.pop(TOP, None)
+
+
+def turn_to_newest() -> None:
+    forget_top()
+    bar.turn()
+
+
 def nothing_found() -> None:
     """Three kinds of nothing: nothing yet, nothing of this time, nothing like this."""
-    outside = insights.outside(filter_)
     with st.container(border=True):
+        phrase = words.IN_THAT_TIME if filter_.since or filter_.until else words.RANGE_PHRASES[filter_.range]
+        all_time = filter_.over(Range.ALL)
+        try:
+            outside = insights.outside(filter_)
+        except DatabaseUnavailable:
+            markup.title(words.NOTHING_IN_TIME.format(phrase=phrase), quiet=words.NOT_LOOKED_OUTSIDE)
+            st.button(words.SHOW_ALL_TIME, on_click=bar.change, args=(all_time,))
+            return
         if outside.older or outside.newer:
             counted = ((outside.older, "older"), (outside.newer, "newer"))
             told = " and ".join(f"{count} {where}" for count, where in counted if count)
-            phrase = "in that time" if filter_.since or filter_.until else words.RANGE_PHRASES[filter_.range]
-            markup.title(f"Nothing {phrase}.", quiet=f"{told} outside it.")
-            st.button(f"{told}: show all", type="primary", on_click=bar.change, args=(filter_.over(Range.ALL),))
+            markup.title(words.NOTHING_IN_TIME.format(phrase=phrase), quiet=words.OUTSIDE_IT.format(told=told))
+            st.button(words.SHOW_OUTSIDE.format(told=told), type="primary", on_click=bar.change, args=(all_time,))
         elif filter_.is_narrow:
-            markup.title(words.NO_MATCH, quiet="The filter is what leaves it empty.")
-            st.button("Show everything", type="primary", on_click=bar.change, args=(Filter(),))
+            markup.title(words.NO_MATCH, quiet=words.EMPTY_BY_FILTER)
+            st.button(words.SHOW_EVERYTHING, type="primary", on_click=bar.change, args=(Filter(),))
         else:
             markup.title(words.NOTHING_YET, quiet=words.NOTHING_YET_MORE)
             st.code(words.NOTHING_YET_HOW, language="sql")
@@ -37,48 +64,64 @@ def nothing_found() -> None:
 
 def pager(page: Page) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn)
-        st.button("Newer", icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
+        st.button(words.NEWEST, icon=":material/first_page:", disabled=not cursors, on_click=turn_to_newest)
+        st.button(words.NEWER, icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
                   kwargs={"newer": str(page.newer)})  # fmt: skip
-        st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
+        st.button(words.OLDER, icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
+
+
+@st.fragment(run_every=LOOK_EVERY if not filter_.until else None)
+def offer_new(than: Cursor) -> None:
+    with problems.shown():
+        fresh = insights.newer(filter_, than)
+        if fresh and st.button(words.NEW_ROWS.format(count=fresh), icon=":material/arrow_upward:", key="log.new"):
+            turn_to_newest()
+            st.rerun()
 
 
 def over_time() -> None:
     """Drawn when it is asked for: it reads more than the list does."""
-    folded = st.expander("Over time", icon=":material/bar_chart:", key="log.over_time", on_change="rerun")
+    folded = st.expander(words.OVER_TIME, icon=":material/bar_chart:", key="log.over_time", on_change="rerun")
     if folded.open:
         with folded, problems.shown():
             series = insights.series(filter_)
             charts.show(series, key=f"log.chart.{hash(filter_)}", on_pick=narrow)
-            markup.quiet(
-                f"By {clock.lasted(series.bucket)}, where the message was emitted. Click a bar to look closer."
-            )
+            markup.quiet(words.BAR_HOW.format(bucket=clock.lasted(series.bucket)))
 
 
 def narrow(since: datetime, until: datetime) -> None:
     bar.change(filter_.between(since, until))
 
 
-def told(tally: Tally) -> str:
+def told() -> str:
     """Rows, and what they are of; only the rows when there are too many to tell."""
+    try:
+        tally = insights.tally(filter_)
+    except DatabaseUnavailable:  # the list is there: it is only slow to count
+        return words.ROWS_NOT_COUNTED
     if tally.rows.is_capped:
-        return f"{tally.rows} rows: a delivery each, or a message without one."
+        return words.ROWS_CAPPED.format(rows=tally.rows)
     parts = ((tally.messages, "message"), (tally.names, "name"), (tally.keys, "key"))
     return f"{words.plural(tally.rows.value, 'row')}: {', '.join(words.plural(*part) for part in parts)}."
 
 
-page = insights.page(filter_, older_than=cursors.get("older"), newer_than=cursors.get("newer"))
+newest = None if cursors else top()
+page = insights.page(filter_, older_than=cursors.get("older"), newer_than=cursors.get("newer"), up_to=newest)
 if page.rows:
-    tally = insights.tally(filter_)
+    if not cursors and newest is None:
+        newest = page.rows[0].cursor
+        st.session_state[TOP] = (filter_.to_text(), newest)
     with actions:
-        st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.address(filter_), help_=f"All {tally.rows} rows of this filter")
-    markup.quiet(told(tally))
+        if newest:
+            offer_new(newest)
+        st.button(words.REFRESH, icon=":material/refresh:", on_click=forget_top)
+        markup.download(words.EXPORT_CSV, routes.address(filter_), help_="All rows of this filter")
+    markup.quiet(told())
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
     pager(page)
 elif cursors:
-    st.button("Nothing more here: back to the newest", on_click=bar.turn)
+    st.button(words.NOTHING_MORE, on_click=turn_to_newest)
 else:
     nothing_found()

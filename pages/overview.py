@@ -51,7 +51,7 @@ def chart(series: Series) -> None:
         markup.quiet(
             f"What was emitted {words.RANGE_PHRASES[filter_.range]}, by {clock.lasted(series.bucket)}; errors and "
             f"failures stand where their message was emitted. Click a bar to see its messages. "
-            f"As of {clock.time_of_day(clock.now())} {clock.ZONE}."
+            f"As of {clock.time_of_day(clock.now())} {clock.zone()}."
         )
 
 

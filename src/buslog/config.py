@@ -6,12 +6,16 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from buslog.errors import Misconfigured
 from buslog.masking import FIELD
+
+MOST_REF_FIELDS = 20
+_DOTTED = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 
 
 class Settings(BaseSettings):
@@ -35,6 +39,11 @@ class Settings(BaseSettings):
     mask_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         default=None, description="Payload fields that are masked, such as customer.email,*.phone; none: none is"
     )
+    ref_fields: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None,
+        description="Dotted paths of more values to find a message by, separated by commas (containers.*.number)",
+    )
+    tz: str = Field(default="UTC", description="Time zone of the dashboard, such as Europe/Berlin")
     host: str = Field(
         default="127.0.0.1", description="Address the dashboard listens on; beyond loopback only with a login"
     )
@@ -67,7 +76,7 @@ class Settings(BaseSettings):
     @field_validator("key_field")
     @classmethod
     def _dotted_path(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", value):
+        if value is not None and not _DOTTED.fullmatch(value):
             raise ValueError("is a field name, or names joined by dots")
         return value
 
@@ -93,6 +102,24 @@ class Settings(BaseSettings):
         if not all(FIELD.fullmatch(field) for field in fields) or any(set(field) <= {"*", "."} for field in fields):
             raise ValueError("is dotted paths with commas between them, such as customer.email,*.phone; or none")
         return fields
+
+    @field_validator("ref_fields", mode="before")
+    @classmethod
+    def _dotted_ref_paths(cls, value: str | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        paths = tuple(dict.fromkeys(path.strip() for path in value.split(",") if path.strip()))
+        if len(paths) > MOST_REF_FIELDS or not all(_DOTTED.fullmatch(path) for path in paths):
+            raise ValueError(f"is at most {MOST_REF_FIELDS} field names, or names joined by dots, separated by commas")
+        return paths
+
+    @field_validator("tz")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is the name of a time zone, such as Europe/Berlin") from None
 
     @field_validator("pg_version")
     @classmethod

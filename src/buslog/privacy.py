@@ -52,6 +52,11 @@ class Privacy(Desk):
                 raise NotFound(field="message", rule="exists", was=str(message_id), mend="Look for it in the Log.")
             self._audit(connection, "unmask", {"name": row[0], "key": row[1]}, message_id=message_id, reason=reason)
 
+    def demand_sight(self) -> None:
+        """Whether whoever asks may look under the mask, as a search for masked values does. Raises `RoleTooLow`."""
+        with self._transaction("unmask"):
+            pass
+
     def exported(self, what: str, how: Mapping[str, Any]) -> None:
         """Record that somebody takes data away. how: what says which, such as the filter and the form of the file."""
         with self._transaction("export") as connection:

@@ -166,6 +166,8 @@ async def start_running(settings: Settings, registry: Registry, *, host: bool) -
             await store.set_key_field(settings.key_field)
         if settings.mask_fields is not None:
             await store.set_mask_fields(settings.mask_fields)
+        if settings.ref_fields is not None and await store.set_ref_fields(settings.ref_fields):
+            log.info("refs are kept from now on; `buslog refs backfill` finds those of older messages")
         for subscription in registry:
             numbers[subscription.id] = await store.register(subscription, settings.version)
         notifier = Notifier(store)

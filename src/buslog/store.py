@@ -16,7 +16,7 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 10  # the four that are kept, rescue, the two folds, the stored runs, and two for the others
+POOL_SIZE = 11  # the four that are kept, rescue, the two folds, the stored runs, and two for the others
 # These keep a connection from one call to the next, by what it is for.
 KEPT = {"emit_lone": "emit", "emit_many": "emit", "notify": "notify", "claim": "claim", "settle": "settle"}
 
@@ -174,6 +174,11 @@ class Store:
         """The payload's fields that every dashboard masks; a change is audited."""
         await self._do("set_mask_fields", {"fields": list(fields), "actor": "setting"})
 
+    async def set_ref_fields(self, ref_fields: Sequence[str]) -> bool:
+        """Where refs are found from now on, for emits by Python and by SQL alike; whether that is a change."""
+        (row,) = await self._rows("set_ref_fields", (list(ref_fields),))
+        return bool(row[0])
+
     async def enter(self, worker: str, version: str, hosts: Sequence[int], lease: float) -> int:
         """A worker comes in; returns its id. `lease` in seconds."""
         rows = await self._rows("worker_enter", (worker, version, list(hosts), lease))
@@ -279,10 +284,13 @@ class Store:
         await self._do("forget_retired", ())
 
     async def upkeep(self) -> None:
-        """Make the partitions of the next three months; forget dedupe keys whose window has ended, and old previews."""
+        """Make the partitions of the next three months; forget dedupe keys whose window has ended, old
+        previews, and nameless views that nobody uses.
+        """
         await self._rows("ensure_partitions", ())
         await self._do("forget_dedupe", ())
         await self._do("forget_previews", ())
+        await self._do("forget_views", ())
 
     async def carry_on(self, places: int) -> Step:
         """One step of the stored run whose turn it is: at most `places` deliveries are sent, in one transaction."""
@@ -296,6 +304,11 @@ class Store:
     async def fold_failures(self, places: int) -> bool:
         """Add what has failed to the failure groups, at most `places` failures; true when there is more."""
         (row,) = await self._rows("fold_failures", (places,))
+        return bool(row[0])
+
+    async def fold_refs(self, places: int) -> bool:
+        """Find the refs of what has become visible, of about `places` messages; true when there is more."""
+        (row,) = await self._rows("fold_refs", (places,))
         return bool(row[0])
 
     async def notify(self) -> None:

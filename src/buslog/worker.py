@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from buslog import db, telemetry
+from buslog import db, folding, telemetry
 from buslog.config import Settings
 from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
@@ -69,10 +69,14 @@ class Worker:
         self._hosted.update(hosted)
         await self._enter()
         rescue = Rescue(self._store, self._settings.lease / BEATS_PER_LEASE, self._wake.set)
-        folding = Folding(self._store)
+        folds = {
+            "fold": Folding(self._store.fold, folding.FOLD_BATCH, folding.FOLD_EVERY),
+            "failures": Folding(self._store.fold_failures, folding.FAILURES_BATCH, folding.FAILURES_EVERY),
+            "refs": Folding(self._store.fold_refs, folding.REFS_BATCH, folding.REFS_EVERY),
+        }
         loops = {"claim": self._claim_loop, "settle": self._in_flight.settling.run, "listen": self._listen_loop,
-                 "rescue": rescue.run, "fold": folding.run, "fold_failures": folding.run_failures,
-                 "sending": self._sending.run}  # fmt: skip
+                 "rescue": rescue.run, "sending": self._sending.run,
+                 **{name: fold.run for name, fold in folds.items()}}  # fmt: skip
         self._loops = [asyncio.create_task(surviving(loop), name=f"buslog-{name}") for name, loop in loops.items()]
 
     def host(self, number: int, subscription: Subscription) -> None:

@@ -97,10 +97,10 @@ def test_the_log_is_filtered_by_key_and_exported_whole(dashboard: Dashboard, pag
     dashboard.bus.run("SELECT buslog.emit('bulk', '{}', 'BULK-1') FROM generate_series(1, 120)")
     dashboard.bus.emit("bulk", key="BULK-2")
     page.goto(f"{dashboard.address}/log")
-    page.get_by_label("shipmentId").fill("BULK-1")
-    page.get_by_label("shipmentId").press("Enter")
+    page.get_by_role("textbox", name="Find by id").fill("BULK-1")
+    page.get_by_role("textbox", name="Find by id").press("Enter")
     expect(page.get_by_text("120 rows:")).to_be_visible()
-    expect(page).to_have_url(re.compile("key=BULK-1"))
+    expect(page).to_have_url(re.compile("find=BULK-1"))
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()
     assert download.value.suggested_filename.startswith("buslog-BULK-1-last-24h-")
@@ -113,14 +113,14 @@ def test_the_log_is_filtered_by_key_and_exported_whole(dashboard: Dashboard, pag
 def test_back_leads_to_the_list_as_it_was(dashboard: Dashboard, page: Page) -> None:
     for name in ("walkedFirst", "walkedSecond", "walkedThird"):
         dashboard.bus.emit(name, key="WALK-1")
-    page.goto(f"{dashboard.address}/log?key=WALK-1")
+    page.goto(f"{dashboard.address}/log?find=WALK-1")
     expect(page.get_by_text("3 rows:")).to_be_visible()
     walked = page.get_by_role("heading", name="Event walkedFirst")
     click_row(page.get_by_test_id("stDataFrame"), 2, x=32, until=walked)
     expect(page).to_have_url(re.compile("/message\\?id="))
     page.go_back()
     expect(page.get_by_text("3 rows:")).to_be_visible()
-    expect(page.get_by_label("shipmentId")).to_have_value("WALK-1")
+    expect(page.get_by_role("textbox", name="Find by id")).to_have_value("WALK-1")
 
 
 def test_a_hostile_text_is_shown_as_it_is_and_loads_nothing(dashboard: Dashboard, page: Page) -> None:

@@ -108,8 +108,8 @@ def test_all_deliveries_can_be_shown_and_the_address_says_what_is(open_page: Ope
     control.set_value("deliveries").run()
     assert at.query_params == {"show": "deliveries"}
     assert sorted(grid(at)) == ["S-1", "S-1", "S-1", "S-2"]
-    at.text_input(key="failures.key").set_value("S-2").run()
-    assert at.query_params == {"key": "S-2", "show": "deliveries"}
+    at.text_input(key="failures.find").set_value("S-2").run()
+    assert at.query_params == {"find": "S-2", "show": "deliveries"}
     assert grid(at) == ["S-2"]
 
 
@@ -251,10 +251,10 @@ def test_the_log_shows_a_group_and_lets_it_go(open_page: Open, two: BusByHand) -
     group = group_of(two, "no answer")
     at = open_page("log", group=group.fingerprint)
     assert grid(at) == ["S-1"] * 3
-    at.text_input(key="log.key").set_value("S-1").run()
-    assert at.query_params == {"key": "S-1", "group": group.fingerprint}
+    at.text_input(key="log.find").set_value("S-1").run()
+    assert at.query_params == {"find": "S-1", "group": group.fingerprint}
     next(button for button in at.button if button.label.startswith("failure group")).click().run()
-    assert at.query_params == {"key": "S-1"}
+    assert at.query_params == {"find": "S-1"}
 
 
 # ── in a browser ────────────────────────────────────────────────────────────────

@@ -110,8 +110,8 @@ def test_nonsense_in_the_address_is_answered_in_words(open_page: Open, page: str
 def test_the_filters_of_a_nonsense_address_can_still_be_edited(open_page: Open, by_hand18: BusByHand) -> None:
     by_hand18.emit("shipmentDeparted", key="S-42")
     at = open_page("log", state="fialed")
-    at.text_input(key="log.key").set_value("S-42").run()
-    assert at.query_params == {"key": "S-42"}
+    at.text_input(key="log.find").set_value("S-42").run()
+    assert at.query_params == {"find": "S-42"}
     assert list(at.dataframe[0].value["key"]) == ["S-42"]
 
 
@@ -137,10 +137,10 @@ def test_an_unexpected_fault_shows_a_reference_and_logs_the_rest(
 def test_the_address_is_the_filter_and_the_filter_is_the_address(open_page: Open, by_hand18: BusByHand) -> None:
     for number in range(3):
         by_hand18.emit("shipmentDeparted", key=f"S-{number}")
-    at = open_page("log", key="S-1")
-    assert at.text_input(key="log.key").value == "S-1"
+    at = open_page("log", find="S-1")
+    assert at.text_input(key="log.find").value == "S-1"
     assert list(at.dataframe[0].value["key"]) == ["S-1"]
-    at.text_input(key="log.key").set_value("").run()
+    at.text_input(key="log.find").set_value("").run()
     assert at.query_params == {}
     assert len(at.dataframe[0].value) == 3
     at.multiselect(key="log.states").set_value([State.FAILED]).run()
@@ -152,7 +152,7 @@ def test_an_impossible_time_is_refused_and_the_list_stays(open_page: Open, by_ha
     by_hand18.add_history("T02 Check", "2011-05-05T10:00:00Z")
     at = open_page("log", **{"from": "2011-01-01", "to": "2012-01-01"})
     assert len(at.dataframe[0].value) == 1
-    at.text_input(key="log.key").set_value("a\x00b").run()
+    at.text_input(key="log.find").set_value("a\x00b").run()
     assert "printable" in all_text(at)
 
 
@@ -191,13 +191,13 @@ def test_the_log_tells_what_its_rows_are_of_and_draws_them_when_asked(open_page:
 
 def test_the_log_comes_back_by_the_menu_as_it_was_left(open_page: Open, by_hand18: BusByHand) -> None:
     by_hand18.emit("shipmentDeparted", key="S-42")
-    at = open_page("log", key="S-42")
+    at = open_page("log", find="S-42")
     at.query_params.clear()
     at.switch_page("pages/overview.py").run()
     at.query_params.clear()
     at.switch_page("pages/log.py").run()
-    assert at.query_params == {"key": "S-42"}
-    assert at.text_input(key="log.key").value == "S-42"
+    assert at.query_params == {"find": "S-42"}
+    assert at.text_input(key="log.find").value == "S-42"
 
 
 # ── one message ─────────────────────────────────────────────────────────────────

@@ -28,7 +28,7 @@ def test_ids_bound_times_to_the_microsecond(connection: db.Connection) -> None:
 def test_an_emit_never_fails_for_want_of_a_partition(connection: db.Connection) -> None:
     """As if no worker had run for months: the partitions that were made ahead are gone by."""
     for (suffix,) in connection.execute("SELECT suffix FROM buslog.partitions").fetchall():
-        for table in ("messages", "ended_deliveries", "attempts"):
+        for table in ("messages", "ended_deliveries", "attempts", "message_refs"):
             connection.execute(f"DROP TABLE buslog.{table}_{suffix}")
     connection.execute("UPDATE buslog.partitions"
                        " SET from_time = '2020-01-01', until_time = '2020-02-01', suffix = 'm202001'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -27,11 +28,15 @@ def filters(draw: st.DrawFn) -> Filter:
     else:
         times = {"range": draw(st.sampled_from(Range))}
     return Filter(
+        find=draw(st.lists(texts, max_size=5, unique=True).map(tuple)),
         names=draw(st.lists(texts, max_size=5, unique=True).map(tuple)),
         key=draw(st.none() | texts),
         subscription=draw(st.none() | texts),
         states=draw(st.lists(st.sampled_from(State), max_size=10, unique=True).map(tuple)),
         error_type=draw(st.none() | texts),
+        error_text=draw(st.none() | texts),
+        correlation=draw(st.none() | st.uuids()),
+        payload=draw(st.none() | st.dictionaries(texts, texts, min_size=1, max_size=2).map(json.dumps)),
         **times,
     )
 
@@ -39,6 +44,7 @@ def filters(draw: st.DrawFn) -> Filter:
 @given(filters())
 def test_a_filter_survives_its_textual_form(filter_: Filter) -> None:
     assert Filter.from_params(filter_.to_params()) == filter_
+    assert Filter.from_text(filter_.to_text()) == filter_
 
 
 def test_no_parameters_mean_the_last_24_hours_and_are_not_written_back() -> None:
@@ -86,6 +92,19 @@ def test_repeated_values_count_once_and_empty_ones_not_at_all() -> None:
         ({"name": [f"n{i}" for i in range(51)]}, "name"),
         ({"key": ["a", "b"]}, "key"),
         ({"page": "-1"}, "page"),
+        ({"find": " ".join(f"S-{n}" for n in range(1001))}, "find"),
+        ({"find": "k" * 600_000}, "find"),
+        ({"find": "a\x00b"}, "find"),
+        ({"error_text": ["a", "b"]}, "error_text"),
+        ({"error_text": "e" * 201}, "error_text"),
+        ({"correlation": "42"}, "correlation"),
+        ({"payload": "{"}, "payload"),
+        ({"payload": "[1]"}, "payload"),
+        ({"payload": "{}"}, "payload"),
+        ({"payload": '{"a": NaN}'}, "payload"),
+        ({"payload": '{"a": "\\u0000"}'}, "payload.a"),
+        ({"payload": '{"a": ' + "1" * 5000 + "}"}, "payload"),
+        ({"payload": '{"a":' * 900 + "1" + "}" * 900}, "payload"),
         ({"sort": "id;drop"}, "sort"),
         ({"kye": "S-42"}, "kye"),
     ],
@@ -103,6 +122,18 @@ def test_a_misspelt_state_or_filter_is_answered_with_the_nearest() -> None:
         Filter.from_params({"state": "fialed"})
     with pytest.raises(InvalidFilter, match="Did you mean key"):
         Filter.from_params({"kye": "S-42"})
+
+
+def test_what_is_pasted_is_taken_apart_whatever_separates_it() -> None:
+    pasted = 'S-1, S-2;S-3\tS-4\r\nS-5  S-1\n"case 6",,"say ""7"""'
+    assert Filter.from_params({"find": pasted}).find == ("S-1", "S-2", "S-3", "S-4", "S-5", "case 6", 'say "7"')
+
+
+def test_only_time_is_no_narrow_filter_and_what_an_index_finds_is_of_few() -> None:
+    assert not Filter(range=Range.HOUR).is_narrow
+    assert all(f.is_narrow for f in (Filter(find=("a",)), Filter(error_text="a"), Filter(payload='{"a": 1}')))
+    assert Filter(find=("a",)).is_of_few
+    assert not Filter(names=("a",), payload='{"a": 1}').is_of_few
 
 
 def test_times_without_a_zone_are_refused_in_code() -> None:

@@ -13,6 +13,7 @@ import click
 from buslog.cli.causes import failures
 from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence_stdout, verbatim, wants_json
 from buslog.cli.files import export, import_, migrate
+from buslog.cli.finding import refs, views
 from buslog.cli.looking import doctor, metrics
 from buslog.cli.many import runs
 from buslog.cli.noting import note
@@ -86,7 +87,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
-    resume, people, export, import_, note, audit, erase, duty,
+    resume, people, export, import_, note, audit, erase, duty, views, refs,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

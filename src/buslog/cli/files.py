@@ -47,6 +47,7 @@ def migrate() -> None:
         "buslog export --key S-42 | head",
     )
 )
+@click.option("--find", help="Id, key or ref; many, separated by commas or blanks.")
 @click.option("--key", help="Exactly this key.")
 @click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
 @click.option("--group", help="Exactly this failure group: `buslog failures` lists them.")
@@ -55,31 +56,17 @@ def migrate() -> None:
     "--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z. Default UTC."
 )
 @click.option("--to", "until", metavar="TIME", help="Emitted before.")
-def export(
-    *,
-    key: str | None,
-    names: tuple[str, ...],
-    group: str | None,
-    states: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-) -> None:
+def export(names: tuple[str, ...], states: tuple[str, ...], **given: str | None) -> None:
     """Write the log as CSV to stdout, newest first: the columns of the view buslog.log.
 
     Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe. With
     --json each row is a JSON object on a line of its own, and its texts are as they are.
     """
-    given: dict[str, str | list[str]] = {
-        "name": list(names),
-        "key": key or "",
-        "group": group or "",
-        "state": list(states),
-        "from": since or "",
-        "to": until or "",
-    }
+    places = {"since": "from", "until": "to"}
+    params: dict[str, str | list[str]] = {places.get(name, name): value or "" for name, value in given.items()}
+    filter_ = Filter.from_params({**params, "name": list(names), "state": list(states)}, default=Range.ALL)
     from buslog.export import stream_csv, stream_json  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
-    filter_ = Filter.from_params(given, default=Range.ALL)
     stream = stream_json if wants_json() else stream_csv
     with opened() as database, closing(stream(database.dsn, filter_)) as chunks:
         try:

@@ -39,6 +39,7 @@ def runs() -> None:
 
 @runs.command(epilog=examples("buslog runs preview replay --state failed --subscription freight.emails:send"))
 @click.argument("verb", type=click.Choice(VERBS))
+@click.option("--find", help="Id, key or ref; many, separated by commas or blanks.")
 @click.option("--key", help="Exactly this key.")
 @click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
 @click.option("--subscription", help="Exactly this subscription.")

@@ -22,6 +22,7 @@ from buslog.people import People
 from buslog.privacy import Privacy
 from buslog.reemission import Reemission
 from buslog.rights import Role, least_role
+from buslog.views import Views
 
 _ARRIVED = "access.arrived"
 _ROLE = "access.role"
@@ -107,6 +108,10 @@ def unmasked() -> frozenset[UUID]:
         if found and not may("unmask")
         else frozenset()
     )
+
+
+def views() -> Views:
+    return Views(dsn(), who())
 
 
 def who() -> Actor:

@@ -140,7 +140,7 @@ class AuditBar:
             if filter_.of.since or filter_.of.until:
                 for name, label in (("since", "From"), ("until", "To, not included")):
                     st.datetime_input(
-                        f"{label} ({clock.ZONE})", value=None, key=f"audit.{name}", format="YYYY-MM-DD", width=260,
+                        f"{label} ({clock.zone()})", value=None, key=f"audit.{name}", format="YYYY-MM-DD", width=260,
                         step=timedelta(minutes=15), min_value=datetime(1970, 1, 1), max_value=datetime(2199, 12, 31),  # noqa: DTZ001
                         on_change=self._changed,
                     )  # fmt: skip

@@ -40,9 +40,9 @@ def show(series: Series, *, key: str, on_pick: Callable[[datetime, datetime], No
 def activity(series: Series) -> go.Figure:
     """Messages above, errors and failures below, over the same time. `customdata` carries a bucket's two ends."""
     points = series.points
-    starts = [point.at for point in points]
-    ends = [[at.isoformat(), (at + series.bucket).isoformat()] for at in starts]
-    opacity = [PARTIAL if at + series.bucket > clock.now() else 1.0 for at in starts]
+    starts = [_on_axis(point.at) for point in points]
+    ends = [[point.at.isoformat(), (point.at + series.bucket).isoformat()] for point in points]
+    opacity = [PARTIAL if point.at + series.bucket > clock.now() else 1.0 for point in points]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
     for row, name, color, values, pattern in (
         (1, "Messages", MESSAGES, [point.messages for point in points], ""),
@@ -70,7 +70,7 @@ def _dress(figure: go.Figure, series: Series) -> None:
     )  # fmt: skip
     figure.update_xaxes(showgrid=False, tickformatstops=_TICKS, hoverformat=_hover_format(series.bucket))
     if series.points:
-        first, last = series.points[0].at, series.points[-1].at
+        first, last = _on_axis(series.points[0].at), _on_axis(series.points[-1].at)
         half = series.bucket / 2
         figure.update_xaxes(range=[first - half, last + half])
     for row, most in ((1, _most(series, "messages")), (2, max(_most(series, "errors"), _most(series, "failures")))):
@@ -80,6 +80,11 @@ def _dress(figure: go.Figure, series: Series) -> None:
             range=[0, most * 1.12 if most else 1], dtick=1 if most <= 3 else None,  # noqa: PLR2004
             showticklabels=most > 0, automargin=True,
         )  # fmt: skip
+
+
+def _on_axis(moment: datetime) -> datetime:
+    """Plotly knows no zones: it draws what a clock shows."""
+    return clock.local(moment).replace(tzinfo=None)
 
 
 def alt(series: Series) -> str:

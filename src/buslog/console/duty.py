@@ -49,7 +49,7 @@ def _dialog() -> None:
     if earlier:
         markup.title(words.DUTY_EARLIER)
     for shift in earlier:
-        times = f"{clock.stamp(shift.since)} – {clock.stamp(shift.until)} {clock.ZONE}"
+        times = f"{clock.stamp(shift.since)} – {clock.stamp(shift.until)} {clock.zone()}"
         markup.title(shift.who, quiet=f"{times}{f' · {shift.note}' if shift.note else ''}")
 
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from buslog.console import access, clock, markup, problems, words
-from buslog.errors import BuslogError, InvalidFilter
-from buslog.filter import Filter, Range
+from buslog.console import access, clock, filter_links, markup, problems, shelf, tables, words
+from buslog.errors import BuslogError, InvalidFilter, shorten
+from buslog.filter import Filter, Range, joined
 from buslog.message import State
 
 PAGE_PARAMETERS = ("older", "newer")  # the page's own, beside the filter's
 _BETWEEN = "between"
+# Texts that stand in a widget of their own, by the filter's field.
+_TEXTS = ("error_type", "error_text", "payload")
 
 
 class FilterBar:
@@ -48,15 +50,18 @@ class FilterBar:
             self._chips(filter_)
         if problem:
             problems.show(problem)
-            st.button("Clear the filter", on_click=self.change, args=(Filter(range=Range.DAY),), key=self._key("clear"))
+            st.button(words.CLEAR_FILTER, on_click=self.change, args=(Filter(range=Range.DAY),), key=self._key("clear"))
             st.stop()
-        st.session_state[self._key("last")] = dict(replace(filter_, group=None).to_params())
+        st.session_state[self._key("last")] = dict(filter_links.params_of(replace(filter_, group=None)))
         return filter_
 
     def change(self, filter_: Filter) -> None:
         """For a button's `on_click`: this filter from now on, on its newest page."""
         kept = {name: values for name, values in current_params().items() if name in self._own}
-        st.query_params.from_dict({**filter_.to_params(), **kept})
+        try:
+            st.query_params.from_dict({**filter_links.params_of(filter_), **kept})
+        except BuslogError as error:
+            st.session_state[self._key("problem")] = error
 
     def turn(self, **cursor: str) -> None:
         """For a button's `on_click`: another page of the same filter."""
@@ -65,7 +70,7 @@ class FilterBar:
 
     # ── URL → filter → widgets ──────────────────────────────────────────────────
 
-    def _read(self) -> tuple[Filter, InvalidFilter | None]:
+    def _read(self) -> tuple[Filter, BuslogError | None]:
         given = {name: values for name, values in current_params().items() if name not in PAGE_PARAMETERS}
         params = {name: values for name, values in given.items() if name not in self._own}
         remembered: dict[str, Any] = st.session_state.get(self._key("last"), {})
@@ -76,25 +81,30 @@ class FilterBar:
             st.query_params.from_dict(remembered)
             params = remembered
         try:
-            return Filter.from_params(params), None
-        except InvalidFilter as error:
+            return filter_links.filter_of(params), None
+        except BuslogError as error:
             return Filter(range=Range.DAY), error
 
     def _are_of_another_page(self, params: Mapping[str, Any]) -> bool:
         """Streamlit leaves a page in two steps: with the parameters of the next page at this page's address, then to
         the next page's. Back leads to the first of them. Not written anew: that would be a step that Back repeats.
         """
+        if "key" in params and params == st.session_state.get(tables.LEFT_FOR):
+            return True
         return "id" in params or (self._only_range and bool(params.keys() - {"range"}))
 
     def _fill_widgets(self, filter_: Filter) -> None:
         since, until = filter_.since, filter_.until
         values = {
             "names": list(filter_.names),
-            "key": filter_.key or "",
+            "find": joined(filter_.find),
             "states": list(filter_.states),
+            "subscription": filter_.subscription,
+            "correlation": str(filter_.correlation or ""),
+            **{name: getattr(filter_, name) or "" for name in _TEXTS},
             "range": _BETWEEN if since or until else filter_.range,
-            "since": since.replace(tzinfo=None) if since else None,
-            "until": until.replace(tzinfo=None) if until else None,
+            "since": clock.local(since).replace(tzinfo=None) if since else None,
+            "until": clock.local(until).replace(tzinfo=None) if until else None,
         }
         for name, value in values.items():
             st.session_state[self._key(name)] = value
@@ -102,62 +112,99 @@ class FilterBar:
     # ── widgets → filter → URL ──────────────────────────────────────────────────
 
     def _changed(self) -> None:
-        state = st.session_state
         before, _ = self._read()
         try:
-            filter_ = Filter(
-                names=tuple(state.get(self._key("names"), before.names)),
-                key=(state.get(self._key("key"), before.key) or "").strip() or None,
-                subscription=before.subscription,
-                states=tuple(state.get(self._key("states"), before.states)),
-                error_type=before.error_type,
-                group=before.group,
-                **self._times(before),
-            )
+            filter_ = self._of_widgets(before)
         except InvalidFilter as error:
-            state[self._key("problem")] = error
+            st.session_state[self._key("problem")] = error
             return
         self.change(filter_)
+
+    def _of_widgets(self, before: Filter) -> Filter:
+        """What the widgets say; where there is none, it stays as it was."""
+        texts = {"find": joined(before.find), "correlation": str(before.correlation or "")}
+        texts |= {name: getattr(before, name) or "" for name in _TEXTS}
+        given = {name: str(st.session_state.get(self._key(name), text)).strip() for name, text in texts.items()}
+        told = Filter.from_params({"find": given["find"], "correlation": given["correlation"]})
+        more: dict[str, Any] = {**{name: given[name] or None for name in _TEXTS}, **self._times(before)}
+        return replace(
+            before,
+            find=told.find,
+            correlation=told.correlation,
+            names=tuple(st.session_state.get(self._key("names"), before.names)),
+            states=tuple(st.session_state.get(self._key("states"), before.states)),
+            subscription=st.session_state.get(self._key("subscription"), before.subscription),
+            **more,
+        )
 
     def _times(self, before: Filter) -> dict[str, Any]:
         chosen = st.session_state.get(self._key("range"))
         if chosen is None:  # a segmented control can be emptied
             chosen = before.range
         if chosen != _BETWEEN:
-            return {"range": Range(chosen)}
+            return {"range": Range(chosen), "since": None, "until": None}
         since, until = (self._moment(name) for name in ("since", "until"))
         if since is None and until is None:
             since, until = before.bounds(clock.now())
             since = (since or clock.now() - timedelta(days=1)).replace(second=0, microsecond=0)
-        return {"since": since, "until": until}
+        return {"range": Range.ALL, "since": since, "until": until}
 
     def _moment(self, name: str) -> datetime | None:
         value: datetime | None = st.session_state.get(self._key(name))
-        return value.replace(tzinfo=UTC) if value else None
+        return clock.from_clock(value) if value else None
 
     # ── the widgets ─────────────────────────────────────────────────────────────
 
     def _all_widgets(self, filter_: Filter) -> None:
-        widths = [5, 3, 4, 3] if self._with_states else [5, 3, 3]
-        columns = iter(st.columns(widths, vertical_alignment="bottom"))
-        names, key_field = _known()
+        known = _known()
+        widths = [4, 4, 3, 2, 2, 2] if self._with_states else [4, 4, 2, 2, 2]
+        columns = iter(st.columns(widths, vertical_alignment="bottom", gap="small"))
         with next(columns):
-            options = sorted({*names, *filter_.names})
-            st.multiselect("Name", options, key=self._key("names"), on_change=self._changed, placeholder="Any name")
+            st.text_input(
+                words.FIND.format(key_field=known.key_field), key=self._key("find"), on_change=self._changed,
+                placeholder=words.FIND_PLACEHOLDER, help=words.FIND_HOW,
+            )  # fmt: skip
         with next(columns):
-            st.text_input(key_field, key=self._key("key"), on_change=self._changed, placeholder="Any", max_chars=200)
+            failing = [name for name in known.names if name in known.failing]
+            st.multiselect(
+                "Name", list(dict.fromkeys([*failing, *known.names, *filter_.names])), key=self._key("names"),
+                on_change=self._changed, placeholder=words.ANY_NAME,
+                format_func=lambda name: words.FAILING.format(name=name) if name in known.failing else name,
+            )  # fmt: skip
         if self._with_states:
             with next(columns):
                 st.multiselect(
                     "State", list(State), key=self._key("states"), on_change=self._changed, format_func=words.label,
-                    placeholder="Any state",
+                    placeholder=words.ANY_STATE,
                 )  # fmt: skip
         with next(columns):
             st.selectbox(
                 "Time", [*Range, _BETWEEN], key=self._key("range"), on_change=self._changed, format_func=_range_label
             )
+        with next(columns), st.popover(words.MORE, icon=":material/tune:", help=words.MORE_HOW, width="stretch"):
+            self._more(known, filter_)
+        with next(columns):
+            shelf.show(self._page, filter_)
         if filter_.since or filter_.until:
             self._between()
+
+    def _more(self, known: _Known, filter_: Filter) -> None:
+        given = [filter_.subscription] if filter_.subscription else []
+        st.selectbox(
+            "Subscriber", list(dict.fromkeys([*known.subscriptions, *given])), key=self._key("subscription"),
+            index=None, on_change=self._changed, placeholder=words.ANY_SUBSCRIBER,
+        )  # fmt: skip
+        for name, label, help_ in (
+            ("error_type", words.ERROR_TYPE, None),
+            ("error_text", words.ERROR_TEXT, None),
+            ("correlation", words.THREAD_ID, words.THREAD_HOW),
+        ):
+            st.text_input(label, key=self._key(name), on_change=self._changed, placeholder=words.ANY, help=help_)
+        markup.quiet(words.ADVANCED)
+        st.text_input(
+            words.PAYLOAD, key=self._key("payload"), on_change=self._changed, placeholder=words.ANY,
+            help=markup.literal(words.PAYLOAD_HOW),
+        )  # fmt: skip
 
     def _range_buttons(self) -> None:
         st.segmented_control(
@@ -167,29 +214,34 @@ class FilterBar:
 
     def _between(self) -> None:
         with st.container(horizontal=True):
-            for name, label in (("since", "From"), ("until", "To, not included")):
+            for name, label in (("since", words.FROM), ("until", words.TO)):
                 st.datetime_input(
-                    f"{label} ({clock.ZONE})", value=None, key=self._key(name), on_change=self._changed,
+                    f"{label} ({clock.zone()})", value=None, key=self._key(name), on_change=self._changed,
                     format="YYYY-MM-DD", step=timedelta(minutes=15), width=260,
                     min_value=datetime(1970, 1, 1), max_value=datetime(2199, 12, 31),  # noqa: DTZ001
                 )  # fmt: skip
 
     def _chips(self, filter_: Filter) -> None:
-        """What has no widget of its own and came by a link: each can be taken away."""
-        chips = [
-            ("subscriber", filter_.subscription, replace(filter_, subscription=None)),
-            ("error", filter_.error_type, replace(filter_, error_type=None)),
-            ("failure group", filter_.group if self._with_group else None, replace(filter_, group=None)),
-        ]
-        given = [(label, value, without) for label, value, without in chips if value]
-        if not given:
+        """What is filtered beside names, states and time, which stand in sight: each can be taken away."""
+        chips = [("key", _known().key_field if filter_.key else "", filter_.key, replace(filter_, key=None))]
+        for field, label in words.CHIPS.items():
+            nothing: dict[str, Any] = {field: () if field == "find" else None}
+            without = replace(filter_, **nothing)
+            chips.append((field, label, _chip(field, getattr(filter_, field)), without))
+        given = [chip for chip in chips if chip[2] and (chip[0] != "group" or self._with_group)]
+        if not filter_.is_narrow:
             return
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            for label, value, without in given:
+            for field, label, value, without in given:
                 st.button(
-                    f"{label}: {markup.literal(value or '')}", icon=":material/close:", key=self._key(f"chip-{label}"),
-                    on_click=self.change, args=(without,), help="Take this filter away",
+                    markup.literal(f"{label}: {value}"), icon=":material/close:", key=self._key(f"chip-{field}"),
+                    on_click=self.change, args=(without,), help=words.TAKE_AWAY,
                 )  # fmt: skip
+            cleared = Filter(range=filter_.range, since=filter_.since, until=filter_.until)
+            st.button(
+                words.CLEAR_ALL, icon=":material/filter_alt_off:", type="tertiary", key=self._key("clear-all"),
+                on_click=self.change, args=(cleared,),
+            )  # fmt: skip
 
     def _key(self, name: str) -> str:
         return f"{self._page}.{name}"
@@ -200,14 +252,30 @@ def current_params() -> dict[str, str | list[str]]:
     return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
-def _known() -> tuple[list[str], str]:
-    """The names to choose from and the key's label; the page says itself when the database is down."""
+class _Known(NamedTuple):
+    """What there is to choose from, and the key's label."""
+
+    names: list[str]
+    failing: set[str]
+    subscriptions: list[str]
+    key_field: str
+
+
+def _known() -> _Known:
+    """Nothing when the database is down: the page says so itself."""
     try:
         insights = access.insights()
-        return [known.name for known in insights.names()], insights.key_field()
+        names = [known.name for known in insights.names()]
+        return _Known(names, insights.names_failing(), insights.subscription_names(), insights.key_field())
     except BuslogError:
-        return [], "Key"
+        return _Known([], set(), [], "key")
+
+
+def _chip(field: str, value: Any) -> str:
+    if field == "find" and value and len(value) > 1:
+        return words.MANY_VALUES.format(number=f"{len(value):,}")
+    return shorten(joined(value) if field == "find" else str(value or ""), 60)
 
 
 def _range_label(value: str) -> str:
-    return "Between …" if value == _BETWEEN else words.RANGES[Range(value)]
+    return words.BETWEEN if value == _BETWEEN else words.RANGES[Range(value)]

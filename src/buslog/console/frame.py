@@ -80,6 +80,8 @@ def _footer() -> None:
     st.space("medium")
     with problems.shown():
         duty.bar(key="footer")
+    with problems.shown(), st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        clock.switch()
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
-        markup.quiet(f"Times in {clock.ZONE} · acting as {as_whom} · {access.where()}")
+        markup.quiet(f"Times in {clock.zone()} · acting as {as_whom} · {access.where()}")

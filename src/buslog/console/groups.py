@@ -118,8 +118,8 @@ def known(group: FailureGroup, sample: FailureSample | None) -> None:
             (words.FAILED_NOW, str(group.count)),
             (words.FAILED_EVER, "" if group.is_new else f"{group.total:,}"),
             (words.CAUSE_KEYS, f"{group.keys:,}" if group.keys else ""),
-            (f"{words.FIRST_SEEN} ({clock.ZONE})", clock.stamp(group.first_seen)),
-            (f"{words.LAST_SEEN} ({clock.ZONE})", clock.stamp(group.last_seen)),
+            (f"{words.FIRST_SEEN} ({clock.zone()})", clock.stamp(group.first_seen)),
+            (f"{words.LAST_SEEN} ({clock.zone()})", clock.stamp(group.last_seen)),
             (words.SINCE_RELEASE, group.first_release or ""),
             (words.LAST_RELEASE, group.last_release or ""),
             (
@@ -141,7 +141,7 @@ def _sample(sample: FailureSample) -> None:
     with st.expander(words.TRACEBACK, icon=":material/data_object:"):
         worker = f" · {sample.worker}" if sample.worker else ""
         release = f" · release {sample.code_version}" if sample.code_version else ""
-        markup.quiet(f"{clock.stamp(sample.finished_at)} {clock.ZONE} · {sample.subscription}{worker}{release}")
+        markup.quiet(f"{clock.stamp(sample.finished_at)} {clock.zone()} · {sample.subscription}{worker}{release}")
         st.code(sample.traceback or words.NO_TRACEBACK, language=None, wrap_lines=True, height=320)
         st.page_link(
             frame.MESSAGE, label=words.OF_MESSAGE, icon=":material/mail:", query_params={"id": str(sample.message_id)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from buslog.console import clock, markup
+from buslog.console import markup
 from buslog.console.forms import Field, Input
 
 _SAFE = 2**53 - 1  # what a browser counts exactly
@@ -55,7 +55,7 @@ def _widget(field: Field, key: str) -> Any:
             )  # fmt: skip
         case Input.TIME:
             return st.datetime_input(
-                f"{label} ({clock.ZONE})", value=_parsed(datetime, field.default), format="YYYY-MM-DD",
+                f"{label} (UTC)", value=_parsed(datetime, field.default), format="YYYY-MM-DD",
                 step=timedelta(minutes=1), **shown,
             )  # fmt: skip
         case Input.LIST:

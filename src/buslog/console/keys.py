@@ -86,7 +86,7 @@ def show(page: KeyPage, notes: Sequence[Note]) -> None:
     told = sorted(happened(page, notes), key=lambda one: one.at)
     html = ""
     for day, of_day in groupby(told, key=lambda one: clock.day(one.at)):
-        html += f'<div style="{_DAY}">{day} {clock.ZONE}</div>' + "".join(map(_line, of_day))
+        html += f'<div style="{_DAY}">{day} {clock.zone()}</div>' + "".join(map(_line, of_day))
     markup.lines(html)
 
 

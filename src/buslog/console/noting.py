@@ -15,7 +15,7 @@ def show(about: About, subject: str) -> None:
     """The notes about something, oldest first, and the box for one more."""
     notes = access.insights().notes(about, subject)
     for note in notes:
-        markup.note(note.text, f"{note.actor} · {clock.stamp(note.at)} {clock.ZONE}")
+        markup.note(note.text, f"{note.actor} · {clock.stamp(note.at)} {clock.zone()}")
     # Another box after each note: a second click on the old one finds its note written.
     key = f"note.{about}.{subject}.{notes[-1].id if notes else 0}"
     with st.form(f"{key}.form", border=False):

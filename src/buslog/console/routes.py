@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from buslog.console import access, clock
+from buslog.console import access, clock, filter_links
 from buslog.console.links import PAYLOAD
-from buslog.errors import BuslogError, InvalidFilter, RoleTooLow
+from buslog.errors import BuslogError, InvalidFilter, NotFound, RoleTooLow
 from buslog.export import stream_audit, stream_csv
 from buslog.filter import Filter, Range
 from buslog.insights import AuditFilter
@@ -26,7 +26,7 @@ AUDIT_PATH = "/audit.csv"
 
 def address(filter_: Filter) -> str:
     """Where the CSV of a filter is to be had."""
-    query = urlencode(filter_.to_params(), doseq=True)
+    query = urlencode(filter_links.params_of(filter_), doseq=True)
     return f"{PATH}?{query}" if query else PATH
 
 
@@ -58,12 +58,16 @@ async def export(request: Request) -> Response:
     """CSV of the rows that the same parameters show in the Log. 400 for a nonsense filter, 503 without a database."""
     given = {name: request.query_params.getlist(name) for name in request.query_params}
     try:
-        filter_ = Filter.from_params(given)
+        filter_ = await run_in_threadpool(filter_links.filter_of, given, access.who_asks(request.cookies))
         chunks = stream_csv(access.dsn(), filter_)
         # The first chunk before the headers: a database that is down is an answer, not a broken file.
         first = await run_in_threadpool(next, chunks, b"")
     except InvalidFilter as error:
         return PlainTextResponse(str(error), status_code=400)
+    except NotFound as error:
+        return PlainTextResponse(str(error), status_code=404)
+    except RoleTooLow as error:
+        return PlainTextResponse(str(error), status_code=403)
     except BuslogError as error:
         return PlainTextResponse(str(error), status_code=503)
     return _csv(first, chunks, file_name(filter_))
@@ -95,6 +99,7 @@ async def _streamed(first: bytes, chunks: Generator[bytes]) -> AsyncIterator[byt
 def file_name(filter_: Filter) -> str:
     """Such as buslog-failed-S-42-20261123T1614Z.csv."""
     told = [
+        *filter_.find[:2],
         *filter_.names[:2],
         filter_.key,
         *filter_.states[:3],

@@ -21,7 +21,7 @@ def head(message: MessageDetail, key_field: str) -> None:
     markup.facts(
         [
             (key_field, message.key or words.MESSAGE_NO_KEY),
-            (f"Emitted ({clock.ZONE})", clock.to_the_millisecond(message.emitted_at)),
+            (f"Emitted ({clock.zone()})", clock.to_the_millisecond(message.emitted_at)),
             ("By", f"{message.actor}, through {told_by}" if message.actor else told_by),
             ("Message", str(message.id)),
         ]
@@ -92,7 +92,7 @@ def delivery_card(
         markup.facts(
             [
                 ("Attempts", str(delivery.attempts) if delivery.attempts else ""),
-                (f"Finished ({clock.ZONE})", clock.stamp(delivery.finished_at)),
+                (f"Finished ({clock.zone()})", clock.stamp(delivery.finished_at)),
                 ("Took", clock.lasted(delivery.finished_at - delivery.started_at)
                  if delivery.finished_at and delivery.started_at else ""),
                 ("Worker", (delivery.worker or "") if delivery.finished_at else ""),
@@ -126,8 +126,8 @@ def _attempt(attempt: AttemptDetail, *, is_one_of_many: bool) -> None:
     which = f"Generation {attempt.generation}, attempt" if is_one_of_many else "Attempt"
     took = clock.lasted(attempt.finished_at - attempt.started_at)
     markup.quiet(
-        f"{which} {attempt.attempt} · {clock.stamp(attempt.finished_at)} {clock.ZONE} · took {took} · {attempt.worker}"
-        + (f" · release {attempt.code_version}" if attempt.code_version else "")
+        f"{which} {attempt.attempt} · {clock.stamp(attempt.finished_at)} {clock.zone()} · took {took} · "
+        f"{attempt.worker}" + (f" · release {attempt.code_version}" if attempt.code_version else "")
     )
     markup.error(attempt.error_type, attempt.error, attempt.frame)
 
@@ -135,7 +135,7 @@ def _attempt(attempt: AttemptDetail, *, is_one_of_many: bool) -> None:
 def _generation(delivery: DeliveryDetail) -> None:
     markup.quiet(
         f"Generation {delivery.generation} · {words.label(delivery.state)} · {clock.stamp(delivery.finished_at)} "
-        f"{clock.ZONE} · {words.plural(delivery.attempts, 'attempt')}"
+        f"{clock.zone()} · {words.plural(delivery.attempts, 'attempt')}"
     )
     if delivery.error_type:
         markup.error(delivery.error_type, delivery.error or "")
@@ -147,7 +147,7 @@ def operations(done: Sequence[OperationDetail]) -> None:
         on = f" {operation.subscription}" if operation.subscription else ""
         markup.title(
             f"{operation.verb}{on}",
-            quiet=f"{clock.stamp(operation.at)} {clock.ZONE} · {operation.actor}"
+            quiet=f"{clock.stamp(operation.at)} {clock.zone()} · {operation.actor}"
             + (f" · {operation.reason}" if operation.reason else ""),
         )
         if operation.made:

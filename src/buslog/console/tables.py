@@ -22,6 +22,8 @@ ROOM_BESIDE, ROOM_ASIDE = 788, 304  # of the two columns at the foot of the Over
 ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
+LEFT_FOR = "tables.left_for"  # the address of the key that a button led to
+
 ColumnConfig: TypeAlias = Any  # Streamlit's is not public
 
 
@@ -44,14 +46,17 @@ def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: b
         "open": _opener(key, [row.message_id for row in rows]),
         "emitted": _time("Emitted", [row.emitted_at for row in rows]),
         "name": _text("Name", [row.name for row in rows]),
-        "key": _text(key_field, [row.key or "" for row in rows]),
+        "key": _keys(key, key_field, [row.key or "" for row in rows]),
         "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
         "state": _states([row.state for row in rows]),
+        "replays": _text(words.REPLAYS_COLUMN, [replays(row) for row in rows]),
         "attempts": _text("Attempts", ["" if row.attempts is None else str(row.attempts) for row in rows], right=True),
         "error": _text("Last error", errors),
     }
     if are_failed:
         del columns["state"]
+    if not any(columns["replays"].values):
+        del columns["replays"]
     room = ROOM - TICKS if are_failed else ROOM
     chosen = _grid(columns, key=key, room=room, can_select=are_failed, alt="Deliveries, newest first")
     return [rows[at] for at in chosen["selection"]["rows"] if at < len(rows)] if are_failed else []
@@ -147,9 +152,9 @@ def _number(label: str, values: Sequence[int]) -> Column:
 def _time(label: str, values: Sequence[datetime]) -> Column:
     return Column(
         values,
-        148,
+        max(148, _pixels(f"{label} ({clock.zone()})") + 20),
         lambda width: st.column_config.DatetimeColumn(
-            f"{label} ({clock.ZONE})", format="YYYY-MM-DD HH:mm:ss", timezone="UTC", width=width
+            f"{label} ({clock.zone()})", format="YYYY-MM-DD HH:mm:ss", timezone=clock.zone(), width=width
         ),
     )
 
@@ -181,6 +186,35 @@ def _open(click: str, ids: list[UUID]) -> None:
     pressed = st.session_state.get(click)
     if pressed and pressed.row < len(ids):
         st.switch_page(frame.MESSAGE, query_params={"id": str(ids[pressed.row])})
+
+
+def _keys(table: str, label: str, keys: list[str]) -> Column:
+    """Each leads to the page of its key."""
+    click = f"{table}.key"
+    return Column(
+        keys,
+        max(map(_pixels, [label, *keys])) + 34,
+        lambda width: st.column_config.ButtonColumn(
+            label, key=click, on_click=_open_key, args=(click, keys), type="tertiary", alignment="left", width=width
+        ),
+    )
+
+
+def _open_key(click: str, keys: list[str]) -> None:
+    pressed = st.session_state.get(click)
+    if pressed and pressed.row < len(keys) and keys[pressed.row]:
+        # The page of a key has a parameter that the Log has too: who comes back must not find the Log filtered by it.
+        st.session_state[LEFT_FOR] = {"key": [keys[pressed.row]]}
+        st.switch_page(frame.KEY, query_params={"key": keys[pressed.row]})
+
+
+def replays(row: LogRow) -> str:
+    """How often people have sent it again, and what came of it last. Of a cancelled one nobody can tell."""
+    times = (row.generation or 1) - 1
+    if times < 1 or row.state is State.CANCELLED:
+        return ""
+    said = words.REPLAYED if times > 1 else words.REPLAYED_ONCE
+    return said.format(times=times, outcome=words.REPLAY_OUTCOMES.get(row.state, row.state))
 
 
 def _error(row: LogRow) -> str:

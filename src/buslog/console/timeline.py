@@ -102,7 +102,7 @@ class Scale:
         """The two ends in words."""
         return (
             f'<span style="display:flex;justify-content:space-between;flex:1 1 16rem;font-size:.75rem;opacity:.66;'
-            f'font-variant-numeric:tabular-nums"><span>{clock.stamp(self.since)} {clock.ZONE}</span>'
+            f'font-variant-numeric:tabular-nums"><span>{clock.stamp(self.since)} {clock.zone()}</span>'
             f"<span>+{clock.lasted(self.until - self.since)}</span></span>"
         )
 

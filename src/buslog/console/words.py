@@ -158,6 +158,62 @@ def trend(counts: Sequence[int], *, is_hourly: bool) -> str:
 
 # ── Log and filters ─────────────────────────────────────────────────────────────
 
+TIMES_IN = "Times in"
+FIND = "Find by id, {key_field} or ref"
+FIND_HOW = (
+    "One value, or many pasted: up to 1,000, separated by commas, blanks or lines. One with blanks in it stands in "
+    '"quotes". Refs, such as container or booking numbers, are found about a second after the emit.'
+)
+FIND_PLACEHOLDER = "Paste one or many"
+ANY_NAME, ANY_STATE, ANY_SUBSCRIBER, ANY = "Any name", "Any state", "Any subscriber", "Any"
+FAILING = "{name}  ·  failing"
+BETWEEN = "Between …"
+FROM, TO = "From", "To, not included"
+MORE, MORE_HOW = "More", "Subscriber, error, thread, payload"
+ERROR_TYPE, ERROR_TEXT = "Error type, exactly", "Error text, contains"
+THREAD_ID, THREAD_HOW = "Thread, its id", "The correlation id: every message that one first message led to."
+ADVANCED = "Advanced"
+PAYLOAD = "Payload contains (JSON)"
+PAYLOAD_HOW = (
+    'Such as {"carrier": "MSC"}. Every payload of the time is read: 31 days of the log at most, unless an id, a key or '
+    "a ref is looked for as well."
+)
+CHIPS = {
+    "find": "find", "subscription": "subscriber", "error_type": "error", "error_text": "error text",
+    "group": "failure group", "correlation": "thread", "payload": "payload",
+}  # fmt: skip
+MANY_VALUES = "{number} pasted values"
+TAKE_AWAY = "Take this filter away"
+CLEAR_ALL, CLEAR_FILTER = "Clear all", "Clear the filter"
+VIEW_STANDS_ALONE = "A saved view is a whole filter."
+
+VIEWS, VIEWS_HOW = "Views", "Filters that you or your team saved"
+NO_VIEWS = "No view is saved yet."
+SHARED_BY = "shared by {who}"
+SAVE_VIEW, SAVE_VIEW_HOW = "Save this filter …", "Nothing is filtered."
+MANAGE_VIEWS, MANAGE_VIEWS_HOW = "Rename or delete …", "You have saved none."
+VIEW_NAME, VIEW_SHARED, VIEW_CHOSEN, NEW_NAME = "Name", "Show it to everybody", "View", "New name"
+VIEW_RELATIVE = "A time such as 24 h stays relative: the view always shows the latest."
+SAVE, RENAME, DELETE = "Save", "Rename", "Delete"
+SAVED, RENAMED, DELETED = "Saved as {name}.", "Renamed to {name}.", "{name} is deleted."
+
+NEW_ROWS = "{count} new: show"
+NEWEST, NEWER, OLDER, REFRESH = "Newest", "Newer", "Older", "Refresh"
+EXPORT_CSV = "Export CSV"
+OVER_TIME = "Over time"
+BAR_HOW = "By {bucket}, where the message was emitted. Click a bar to look closer."
+ROWS_CAPPED = "{rows} rows: a delivery each, or a message without one."
+ROWS_NOT_COUNTED = "More rows than could be counted in time: a delivery each, or a message without one."
+NOTHING_IN_TIME, IN_THAT_TIME = "Nothing {phrase}.", "in that time"
+OUTSIDE_IT, SHOW_OUTSIDE = "{told} outside it.", "{told}: show all"
+NOT_LOOKED_OUTSIDE = "Whether there is more outside it could not be found out in time."
+SHOW_ALL_TIME = "Look at all time"
+EMPTY_BY_FILTER, SHOW_EVERYTHING = "The filter is what leaves it empty.", "Show everything"
+NOTHING_MORE = "Nothing more here: back to the newest"
+REPLAYS_COLUMN = "Replays"
+REPLAYED, REPLAYED_ONCE = "replayed ×{times} · last {outcome}", "replayed once · last {outcome}"
+REPLAY_OUTCOMES = {State.SUCCEEDED: "ok", State.FAILED: "failed"}
+
 # ── Message ─────────────────────────────────────────────────────────────────────
 
 MESSAGE_PAYLOAD_CUT = "The first 64 kB of {bytes:,} bytes. The file has all of it."
@@ -376,9 +432,12 @@ VERBS: dict[str, str] = {
     "note": "Write notes",
     "take duty": "Take over duty, and hand it over",
     "save view": "Save views for the team",
+    "rename view": "Give a view of one's own another name",
+    "delete view": "Delete a view of one's own",
     "pause": "Pause a subscription",
     "resume": "Resume a subscription",
     "import": "Take over history from elsewhere",
+    "refs backfill": "Look through the log for refs",
     "unmask": "See masked fields",
     "erase": "Erase what is kept about a key",
     "set role": "Give roles to people",
@@ -479,7 +538,7 @@ def replayed(times: int, state: State) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{clock.stamp(moment)} {clock.ZONE}"
+    return f"{clock.stamp(moment)} {clock.zone()}"
 
 
 def _due(moment: datetime | None) -> str:

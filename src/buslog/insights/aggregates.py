@@ -11,20 +11,23 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Subquery,
     func,
     literal,
     select,
+    union,
 )
 
 from buslog.filter import Filter
-from buslog.insights import rollup
+from buslog.insights import rollup, search
 from buslog.insights.model import Count, Outside, Point, Series, Tally
 from buslog.insights.rollup import MONDAY
-from buslog.insights.rows import id_clauses, log_rows, message_clauses
+from buslog.insights.rows import Cursor, id_clauses, log_rows, message_clauses
 from buslog.insights.tables import attempts, messages
 from buslog.message import State
 
 COUNTED = 10_000
+OFFERED = 100
 
 _BUCKETS = tuple(
     timedelta(seconds=seconds)
@@ -35,24 +38,42 @@ _MOST_BUCKETS = 240
 
 def count(connection: Connection, filter_: Filter, now: datetime) -> Count:
     """Exact up to `COUNTED`."""
-    rows = log_rows(filter_, now)
-    some = rows.select(literal(1, Integer)).limit(COUNTED + 1).subquery()
+    some = _some(filter_, now)
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return Count(min(found, COUNTED), is_capped=found > COUNTED)
 
 
+def newer(connection: Connection, filter_: Filter, now: datetime, than: Cursor) -> Count:
+    """Exact up to `OFFERED`."""
+    rows = log_rows(filter_, now, newer_than=than)
+    some = rows.select(literal(1, Integer)).limit(OFFERED + 1).subquery()
+    found = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return Count(min(found, OFFERED), is_capped=found > OFFERED)
+
+
 def tally(connection: Connection, filter_: Filter, now: datetime) -> Tally:
     """Counted over the newest `COUNTED` rows."""
-    rows = log_rows(filter_, now)
-    some = rows.newest_first(rows.select(rows.m.c.id, rows.m.c.name, rows.m.c.key)).limit(COUNTED + 1).subquery()
+    some = _some(filter_, now)
     m_id, name, key = (func.count(column.distinct()) for column in (some.c.id, some.c.name, some.c.key))
     found, *different = connection.execute(select(func.count(), m_id, name, key).select_from(some)).one()
     return Tally(Count(min(found, COUNTED), is_capped=found > COUNTED), *different)
 
 
+def _some(filter_: Filter, now: datetime) -> Subquery:
+    """The newest rows, at most one more than is counted; of what is found in two ways, of each."""
+    ways = []
+    for way in search.ways(filter_.find):
+        rows = log_rows(filter_, now, way=way)
+        query = rows.select(rows.m.c.id, rows.d.c.subscription_id, rows.m.c.name, rows.m.c.key)
+        ways.append(select(rows.newest_first(query).limit(COUNTED + 1).subquery()))
+    return (union(*ways) if len(ways) > 1 else ways[0]).subquery()
+
+
 def outside(connection: Connection, filter_: Filter, now: datetime) -> Outside:
     since, until = filter_.bounds(now)
     nothing = Count(0)
+    if filter_.payload and not filter_.is_of_few:  # each payload out there would have to be read
+        return Outside(nothing, nothing)
     return Outside(
         older=count(connection, filter_.between(None, since), now) if since else nothing,
         newer=count(connection, filter_.between(until, None), now) if until else nothing,
@@ -158,7 +179,7 @@ def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Sele
 
 
 def _asks_of_deliveries(filter_: Filter) -> bool:
-    return bool(filter_.states or filter_.subscription or filter_.error_type or filter_.group)
+    return bool(filter_.states or filter_.subscription or filter_.error_type or filter_.error_text or filter_.group)
 
 
 # ── failures ────────────────────────────────────────────────────────────────────

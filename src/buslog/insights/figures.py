@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -18,10 +19,10 @@ from buslog.retry import RetryPolicy
 
 
 def subscribers(connection: Connection, filter_: Filter, now: datetime) -> list[Subscriber]:
-    if filter_.names or filter_.key or filter_.states or filter_.error_type or filter_.group:
+    if replace(filter_, subscription=None).is_narrow:
         raise InvalidFilter(
             field="filter", rule="asks for a time and a subscription", was="one that asks for more",
-            mend="Leave out name, key, state and error.",
+            mend="Leave out all else.",
         )  # fmt: skip
     ended = rollup.by_subscription(connection, filter_, now)
     lasted = rollup.lasted(connection, filter_, now)

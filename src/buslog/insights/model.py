@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from buslog.filter import Filter
 from buslog.insights.rows import Cursor
 from buslog.message import DeliveryRef, Kind, Mode, State
 from buslog.retry import RetryPolicy
@@ -349,6 +350,24 @@ class CommandRun:
     error: str | None
     result: str | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedView:
+    """A filter that somebody saved. `name` is None where it was only too long for an address; `text` is the filter's
+    text form.
+    """
+
+    id: UUID
+    name: str | None
+    text: str
+    who: str
+    is_shared: bool
+    saved_at: datetime
+
+    @property
+    def filter(self) -> Filter:
+        return Filter.from_text(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import sqlalchemy
 from sqlalchemy import Text, cast, func
 
 from buslog import db
+from buslog.errors import NotFound
 from buslog.filter import Filter
-from buslog.insights import aggregates, audits, failures, figures, keys, thread, why
+from buslog.insights import aggregates, audits, failures, figures, keys, search, thread, why
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
 from buslog.insights.model import (
@@ -38,6 +39,7 @@ from buslog.insights.model import (
     OperationDetail,
     Outside,
     Page,
+    SavedView,
     Series,
     Subscriber,
     Tally,
@@ -97,17 +99,27 @@ class Insights:
         *,
         older_than: Cursor | None = None,
         newer_than: Cursor | None = None,
+        up_to: Cursor | None = None,
         size: int = PAGE,
         now: datetime | None = None,
     ) -> Page:
-        """Rows of the filter, newest first: the newest, or the ones next to a cursor. No payloads."""
-        rows = log_rows(filter_, now or _now(), older_than=older_than, newer_than=newer_than)
-        query = rows.select(*_list_columns(rows)).limit(size + 1)
-        ordered = rows.oldest_first(query) if newer_than else rows.newest_first(query)
+        """Rows of the filter, newest first: the newest, those from a cursor's own row on (`up_to`), or the ones next
+        to a cursor. No payloads.
+        """
+        rows: dict[Cursor, LogRow] = {}
         with self._reading() as connection:
-            found = [LogRow(*_typed(row, _LIST_TYPES)) for row in connection.execute(ordered)]
-            found = self._curtain.rows(connection, found, lambda row: row.message_id)
-        shown, has_more = found[:size], len(found) > size
+            for way in search.ways(filter_.find):
+                found = log_rows(
+                    filter_, now or _now(), older_than=older_than, newer_than=newer_than, up_to=up_to, way=way
+                )
+                query = found.select(*_list_columns(found)).limit(size + 1)
+                ordered = found.oldest_first(query) if newer_than else found.newest_first(query)
+                for row in connection.execute(ordered):
+                    one = LogRow(*_typed(row, _LIST_TYPES))
+                    rows[one.cursor] = one
+            nearest = [rows[cursor] for cursor in sorted(rows, reverse=newer_than is None)]
+            shown = self._curtain.rows(connection, nearest[:size], lambda row: row.message_id)
+        has_more = len(nearest) > size
         if newer_than:
             shown.reverse()
         if not shown:
@@ -122,6 +134,11 @@ class Insights:
         """How many rows, exact to 10,000."""
         with self._reading() as connection:
             return aggregates.count(connection, filter_, now or _now())
+
+    def newer(self, filter_: Filter, than: Cursor, *, now: datetime | None = None) -> Count:
+        """How many rows have come above one, exact to 100."""
+        with self._reading() as connection:
+            return aggregates.newer(connection, filter_, now or _now(), than)
 
     def tally(self, filter_: Filter, *, now: datetime | None = None) -> Tally:
         """How many rows, messages, names and keys."""
@@ -250,6 +267,24 @@ class Insights:
     def names(self) -> list[KnownName]:
         """Every name ever seen, in alphabetical order."""
         return [KnownName(*_typed(row, {1: Kind})) for row in self._read("known_names")]
+
+    def subscription_names(self) -> list[str]:
+        """Every subscription, in alphabetical order."""
+        return sorted(row[0] for row in self._read("subscription_names"))
+
+    def names_failing(self) -> set[str]:
+        """The names of which a delivery waits as failed."""
+        return {row[0] for row in self._read("names_failing")}
+
+    def views(self, who: str) -> list[SavedView]:
+        """The named views that somebody sees: their own first, then what others share."""
+        return [SavedView(*row) for row in self._read("views", who=who)]
+
+    def view(self, view_id: UUID) -> SavedView:
+        """A saved view, named or not. Raises `NotFound`."""
+        for row in self._read("view", id=view_id):
+            return SavedView(*row)
+        raise NotFound(field="view", rule="exists", was=str(view_id), mend="It was deleted, or not used for long.")
 
     def key_field(self) -> str:
         """The field of payloads that holds the key, such as shipmentId."""

@@ -63,7 +63,7 @@ class Folded(NamedTuple):
 
 def can_tell(filter_: Filter) -> bool:
     """Whether the series know what a filter asks for. They know the states as counts, not which message has which."""
-    return not (filter_.key or filter_.error_type or filter_.group)
+    return not (filter_.is_of_few or filter_.error_type or filter_.error_text or filter_.payload or filter_.group)
 
 
 def counts(

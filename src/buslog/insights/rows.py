@@ -6,14 +6,12 @@ bounds of ids: partitions prune on them, and every index ends in the id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     DateTime,
     FromClause,
@@ -22,7 +20,6 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     and_,
-    any_,
     case,
     cast,
     func,
@@ -34,9 +31,12 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter
+from buslog.insights import search
+from buslog.insights.search import Way
 from buslog.insights.tables import (
     attempts,
     deliveries,
@@ -57,9 +57,10 @@ _FAILED: Column = literal_column("'failed'::buslog.state")
 _FEW = {*OPEN_STATES, State.FAILED}
 _NO_SUBSCRIPTION = 0
 _OF_MESSAGE, _OF_FAILURE = "of_message", "of_failure"  # how a delivery is found
+PAYLOADS_OF = timedelta(days=31)  # how much of the log is searched for payloads at once: each is read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Cursor:
     """The place of a row in the Log, for keyset pages: everything before or after it."""
 
@@ -84,12 +85,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a Filter, to select from: `m` is the message, `d` its delivery."""
+    """The rows of a Filter, to select from: `m` is the message, `d` its delivery, `found` what it is found by."""
 
     m: Any
     d: Any
     source: FromClause
     where: tuple[Column, ...]
+    found: Any = None
 
     def select(self, *columns: Any) -> Select[Any]:
         return select(*columns).select_from(self.source).where(*self.where)
@@ -105,7 +107,8 @@ class Rows:
         """Message and subscription: of equal columns those whose index gives the order."""
         if self.d.name == _OF_FAILURE:
             return failures.c.message_id, failures.c.subscription_id
-        return self.m.c.id if self.d.name == _OF_MESSAGE else self.d.c.message_id, self.d.c.subscription_id
+        of = self.found.c.id if self.found is not None else self.m.c.id
+        return of if self.d.name == _OF_MESSAGE else self.d.c.message_id, self.d.c.subscription_id
 
 
 def log_rows(
@@ -114,56 +117,101 @@ def log_rows(
     *,
     older_than: Cursor | None = None,
     newer_than: Cursor | None = None,
+    up_to: Cursor | None = None,
+    way: Way | None = None,
     is_counted: bool = False,
 ) -> Rows:
-    """The rows of a filter at a moment, or those of them beyond a cursor.
+    """The rows of a filter at a moment, or those of them beyond a cursor; up to a cursor: that row and what is older.
+    way: only those that the one value of `find` finds so.
 
     Three shapes of one query. A page reads its messages in order and looks up their deliveries, unless the states asked
     for are few among many and have their own index. What is counted reads whole ranges of both and joins them; where
     the filter asks nothing of the message but its time, `m` is left out. A failure group is read from its own index,
-    and the deliveries and messages are looked up.
+    and the deliveries and messages are looked up. What is found by id, key or ref comes first.
     """
+    found: Any = None
     bounds = filter_.bounds(now)
-    asks_of_messages = not is_counted or bool(filter_.names or filter_.key)
+    ends = _Ends(older_than, newer_than, up_to)
+    asks_of_messages = not is_counted or filter_.is_of_few or bool(filter_.names or filter_.payload)
+
+    def bounded(identity: Column) -> list[Column]:
+        return [*id_clauses(identity, bounds), *ends.of_message(identity)]
+
     if filter_.group:
         d: Any = _delivery_of_failure().lateral(_OF_FAILURE)
         source: FromClause = failures.join(d, true())
         source = source.join(messages, messages.c.id == failures.c.message_id) if asks_of_messages else source
-    elif (is_counted and not filter_.key) or (filter_.states and set(filter_.states) <= _FEW):
-        d = union_all(*_deliveries_of_range(filter_, bounds, older_than, newer_than)).subquery("of_range")
+    elif not filter_.find and (
+        (is_counted and not filter_.is_of_few) or (filter_.states and set(filter_.states) <= _FEW)
+    ):
+        d = union_all(*_deliveries_of_range(filter_, bounds, ends)).subquery("of_range")
         source = d.join(messages, messages.c.id == d.c.message_id) if asks_of_messages else d
     else:
         d = union_all(*_deliveries_of_message(filter_)).lateral(_OF_MESSAGE)
         source = messages.join(d, true())
+        if filter_.find:
+            found = search.found(filter_.find, bounded, way)
+            source = found.join(messages, messages.c.id == found.c.id).join(d, true())
     where = []
     if asks_of_messages:
-        where += [*message_clauses(filter_, bounds), *_beyond_message(messages.c.id, older_than, newer_than)]
+        where += [*_asked_of_message(filter_, bounds), *ends.of_message(messages.c.id)]
         if filter_.states and set(filter_.states) <= set(MESSAGE_STATES):
             where.append(messages.c.routed == 0)
-    # The failed alone come from an index of their own, which does not tell the state.
-    if filter_.states and set(filter_.states) != {State.FAILED}:
-        where.append(_is_one_of(d.c.state, [str(state) for state in filter_.states]))
-    if filter_.subscription:
-        where.append(d.c.subscription_id == subscription_number(filter_.subscription))
-    if filter_.error_type:
-        where.append(d.c.error_type == filter_.error_type)
+    where += _asked_of_delivery(filter_, d)
     if filter_.group:
-        where += [failures.c.fingerprint == filter_.group, *id_clauses(failures.c.message_id, bounds)]
-        where += _beyond_message(failures.c.message_id, older_than, newer_than)
-    where += _beyond_row(failures if filter_.group else d, older_than, newer_than)
-    return Rows(messages, d, source, tuple(where))
+        where += [failures.c.fingerprint == filter_.group, *bounded(failures.c.message_id)]
+        if filter_.find:
+            among = search.found(filter_.find, bounded, way)
+            where.append(failures.c.message_id.in_(select(among.c.id)))
+    where += ends.of_row(failures if filter_.group else d)
+    return Rows(messages, d, source, tuple(where), found)
 
 
 def message_clauses(filter_: Filter, bounds: Bounds) -> list[Column]:
-    """What a filter asks of the message itself: time, name, key."""
+    """What a filter asks of the message itself. Raises `InvalidFilter` where that would take too long."""
+    clauses = _asked_of_message(filter_, bounds)
+    if filter_.find:
+        found = search.found(filter_.find, lambda identity: id_clauses(identity, bounds))
+        clauses.append(messages.c.id.in_(select(found.c.id)))
+    return clauses
+
+
+def _asked_of_message(filter_: Filter, bounds: Bounds) -> list[Column]:
     clauses = id_clauses(messages.c.id, bounds)
-    if len(filter_.names) == 1:
-        clauses.append(messages.c.name == filter_.names[0])
-    elif filter_.names:
-        clauses.append(_is_one_of(messages.c.name, filter_.names))
+    if filter_.names:
+        clauses.append(search.is_one_of(messages.c.name, filter_.names))
     if filter_.key:
         clauses.append(messages.c.key == filter_.key)
+    if filter_.correlation:
+        clauses.append(messages.c.correlation_id == filter_.correlation)
+    if filter_.payload:
+        _check_cost(filter_, bounds)
+        clauses.append(messages.c.payload.op("@>")(cast(literal(filter_.payload, Text()), JSONB)))
     return clauses
+
+
+def _asked_of_delivery(filter_: Filter, d: Any) -> list[Column]:
+    clauses = []
+    # The failed of a range come from an index of their own, which does not tell the state.
+    if filter_.states and (set(filter_.states) != {State.FAILED} or d.name == _OF_MESSAGE):
+        clauses.append(search.is_one_of(d.c.state, [str(state) for state in filter_.states]))
+    if filter_.subscription:
+        clauses.append(d.c.subscription_id == subscription_number(filter_.subscription))
+    if filter_.error_type:
+        clauses.append(d.c.error_type == filter_.error_type)
+    if filter_.error_text:
+        clauses.append(d.c.error.icontains(filter_.error_text, autoescape=True))
+    return clauses
+
+
+def _check_cost(filter_: Filter, bounds: Bounds) -> None:
+    since, until = bounds
+    if filter_.is_of_few or (since and (until or datetime.now(UTC)) - since <= PAYLOADS_OF + timedelta(days=1)):
+        return
+    raise InvalidFilter(
+        field="payload", rule="is looked for in a month of the log at most", was="a longer time", limit="31 days",
+        mend="Narrow the time range, or look for an id, a key or a ref as well.",
+    )  # fmt: skip
 
 
 def id_clauses(identity: Column, bounds: Bounds) -> list[Column]:
@@ -198,9 +246,7 @@ def subscription_mode(number: Column) -> Any:
 # ── the deliveries, open and ended, and the messages without any ────────────────
 
 
-def _deliveries_of_range(
-    filter_: Filter, bounds: Bounds, older_than: Cursor | None, newer_than: Cursor | None
-) -> list[Select[Any]]:
+def _deliveries_of_range(filter_: Filter, bounds: Bounds, ends: _Ends) -> list[Select[Any]]:
     wanted = set(filter_.states or State)
     ended = _ended_deliveries()
     if not wanted & {State.SUCCEEDED, State.CANCELLED}:
@@ -212,7 +258,7 @@ def _deliveries_of_range(
         (MESSAGE_STATES, _no_delivery(bare), bare.c.id),
     )
     return [
-        query.where(*id_clauses(identity, bounds), *_beyond_message(identity, older_than, newer_than))
+        query.where(*id_clauses(identity, bounds), *ends.of_message(identity))
         for states, query, identity in parts
         if wanted & set(states)
     ]
@@ -292,37 +338,31 @@ def _no_delivery(m: Any) -> Select[Any]:
 # ── keyset ──────────────────────────────────────────────────────────────────────
 
 
-def _beyond_message(identity: Column, older_than: Cursor | None, newer_than: Cursor | None) -> list[Column]:
-    """The part of a cursor that an index on the id can use."""
-    clauses = []
-    if older_than:
-        clauses.append(identity <= older_than.message_id)
-    if newer_than:
-        clauses.append(identity >= newer_than.message_id)
-    return clauses
+class _Ends(NamedTuple):
+    """The rows beyond a cursor, or up to one."""
 
+    older_than: Cursor | None
+    newer_than: Cursor | None
+    up_to: Cursor | None
 
-def _beyond_row(d: Any, older_than: Cursor | None, newer_than: Cursor | None) -> list[Column]:
-    clauses = []
-    if older_than:
-        clauses.append(
-            or_(
-                d.c.message_id < older_than.message_id,
-                and_(d.c.message_id == older_than.message_id, d.c.subscription_id < older_than.subscription_id),
-            )
-        )
-    if newer_than:
-        clauses.append(
-            or_(
-                d.c.message_id > newer_than.message_id,
-                and_(d.c.message_id == newer_than.message_id, d.c.subscription_id > newer_than.subscription_id),
-            )
-        )
-    return clauses
+    def of_message(self, identity: Column) -> list[Column]:
+        """The part that an index on the id can use."""
+        clauses = [identity <= end.message_id for end in (self.older_than, self.up_to) if end]
+        return clauses + ([identity >= self.newer_than.message_id] if self.newer_than else [])
 
-
-def _is_one_of(column: Column, values: Sequence[str]) -> Column:
-    return column == any_(literal(list(values), ARRAY(Text())))
+    def of_row(self, d: Any) -> list[Column]:
+        message, subscription = d.c.message_id, d.c.subscription_id
+        clauses = []
+        if end := self.older_than:
+            same = and_(message == end.message_id, subscription < end.subscription_id)
+            clauses.append(or_(message < end.message_id, same))
+        if end := self.newer_than:
+            same = and_(message == end.message_id, subscription > end.subscription_id)
+            clauses.append(or_(message > end.message_id, same))
+        if end := self.up_to:
+            same = and_(message == end.message_id, subscription <= end.subscription_id)
+            clauses.append(or_(message < end.message_id, same))
+        return clauses
 
 
 def _id_floor(moment: datetime) -> Any:

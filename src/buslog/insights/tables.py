@@ -39,6 +39,8 @@ messages_table = table(
 )
 messages = messages_table.alias("m")
 
+message_refs = table("message_refs", column("message_id", Uuid()), column("ref", Text()), schema="buslog").alias("r")
+
 deliveries = table(
     "deliveries",
     column("message_id", Uuid()),

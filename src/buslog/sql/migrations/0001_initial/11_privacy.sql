@@ -68,13 +68,9 @@ BEGIN
     GET DIAGNOSTICS deliveries = ROW_COUNT;
     UPDATE buslog.attempts a SET error = mark, traceback = NULL WHERE a.message_id = ANY (chosen);
     GET DIAGNOSTICS attempts = ROW_COUNT;
-    IF to_regclass('buslog.message_refs') IS NOT NULL THEN
-        DELETE FROM buslog.message_refs r WHERE r.message_id = ANY (chosen);
-    END IF;
-    IF to_regclass('buslog.notes') IS NOT NULL THEN
-        UPDATE buslog.notes n SET note = mark
-            WHERE (n.about = 'message' AND n.subject = ANY (chosen::text[])) OR (n.about = 'key' AND n.subject = of_key);
-    END IF;
+    DELETE FROM buslog.message_refs r WHERE r.message_id = ANY (chosen);
+    UPDATE buslog.notes n SET note = mark
+        WHERE (n.about = 'message' AND n.subject = ANY (chosen::text[])) OR (n.about = 'key' AND n.subject = of_key);
     -- A look at them that was frozen for a run would send what is left.
     DELETE FROM buslog.replays r WHERE r.state = 'previewed'
         AND EXISTS (SELECT FROM buslog.replay_items i WHERE i.replay_id = r.id AND i.message_id = ANY (chosen));

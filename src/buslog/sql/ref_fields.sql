@@ -1,0 +1,2 @@
+-- The payload's fields that hold refs. Called by refs.
+SELECT ref_fields FROM buslog.settings
