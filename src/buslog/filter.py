@@ -18,7 +18,7 @@ MAX_NAMES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a message id cannot carry an earlier time
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-PARAMETERS = ("name", "key", "subscription", "state", "error", "range", "from", "to")
+PARAMETERS = ("name", "key", "subscription", "state", "error", "raised", "ended", "range", "from", "to")
 
 
 class Range(StrEnum):
@@ -50,6 +50,7 @@ class Filter:
     """What to look at. Empty parts do not filter: `Filter()` is everything.
 
     names: any of these. key, subscription, error_type: exactly this. states: any of these.
+    raised: deliveries of which at least one attempt raised. ended_since: deliveries that ended then or later.
     range: counted back from now; or since (included) and until (excluded), with a time zone.
     Raises `InvalidFilter` for values that no message can have.
     """
@@ -59,6 +60,8 @@ class Filter:
     subscription: str | None = None
     states: tuple[State, ...] = ()
     error_type: str | None = None
+    raised: bool = False
+    ended_since: datetime | None = None
     range: Range = Range.ALL
     since: datetime | None = None
     until: datetime | None = None
@@ -76,6 +79,7 @@ class Filter:
                 _check_text(field, value)
         _check_time("from", self.since)
         _check_time("to", self.until)
+        _check_time("ended", self.ended_since)
         if (self.since or self.until) and self.range is not Range.ALL:
             raise _invalid("range", "is not given together with from or to", self.range, mend="Leave one of them out.")
         if self.since and self.until and self.since >= self.until:
@@ -105,6 +109,8 @@ class Filter:
             subscription=one.get("subscription"),
             states=_unique(_parse_state(text) for text in given.get("state", ())),
             error_type=one.get("error"),
+            raised=_parse_yes("raised", one.get("raised")),
+            ended_since=_parse_time("ended", one.get("ended")),
             range=_parse_range(one["range"]) if "range" in one else (Range.ALL if since or until else default),
             since=since,
             until=until,
@@ -112,21 +118,17 @@ class Filter:
 
     def to_params(self, *, default: Range = Range.DAY) -> dict[str, str | list[str]]:
         """The parameters that `from_params` reads back as this filter. What is at its default is left out."""
-        params: dict[str, str | list[str]] = {}
-        if self.names:
-            params["name"] = list(self.names)
-        if self.key:
-            params["key"] = self.key
-        if self.subscription:
-            params["subscription"] = self.subscription
-        if self.states:
-            params["state"] = [str(state) for state in self.states]
-        if self.error_type:
-            params["error"] = self.error_type
-        if self.since:
-            params["from"] = _time_text(self.since)
-        if self.until:
-            params["to"] = _time_text(self.until)
+        times = (("ended", self.ended_since), ("from", self.since), ("to", self.until))
+        told: tuple[tuple[str, str | list[str] | None], ...] = (
+            ("name", list(self.names)),
+            ("key", self.key),
+            ("subscription", self.subscription),
+            ("state", [str(state) for state in self.states]),
+            ("error", self.error_type),
+            ("raised", "yes" if self.raised else None),
+        )
+        params = {field: value for field, value in told if value}
+        params |= {field: _time_text(moment) for field, moment in times if moment}
         if self.range is not default and not (self.since or self.until):
             params["range"] = str(self.range)
         return params
@@ -149,7 +151,12 @@ class Filter:
     @property
     def is_narrow(self) -> bool:
         """Whether anything but the time is filtered."""
-        return bool(self.names or self.key or self.subscription or self.states or self.error_type)
+        return bool(self.names or self.key or self.asks_of_deliveries)
+
+    @property
+    def asks_of_deliveries(self) -> bool:
+        """Whether it finds some deliveries of a message and not others."""
+        return bool(self.subscription or self.states or self.error_type or self.raised or self.ended_since)
 
 
 def _invalid(
@@ -197,6 +204,12 @@ def _parse_time(field: str, text: str | None) -> datetime | None:
         raise _invalid(
             field, "is a date or time in ISO 8601", text, "1970 to 2200", "Write it as 2026-01-31 or 2026-01-31T14:05Z."
         ) from None
+
+
+def _parse_yes(field: str, text: str | None) -> bool:
+    if text not in {None, "yes"}:
+        raise _invalid(field, "is yes, or left out", text or "", "yes")
+    return text == "yes"
 
 
 def _parse_state(text: str) -> State:

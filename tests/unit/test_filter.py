@@ -32,6 +32,8 @@ def filters(draw: st.DrawFn) -> Filter:
         subscription=draw(st.none() | texts),
         states=draw(st.lists(st.sampled_from(State), max_size=10, unique=True).map(tuple)),
         error_type=draw(st.none() | texts),
+        raised=draw(st.booleans()),
+        ended_since=draw(st.none() | moments),
         **times,
     )
 

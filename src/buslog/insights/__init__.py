@@ -4,6 +4,7 @@ Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are 
 fixed ones are statements under sql/.
 """
 
+from buslog.insights.figures import Subscriber, Trouble
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -21,11 +22,12 @@ from buslog.insights.model import (
     Page,
     Point,
     Series,
-    Subscriber,
     Tally,
     Thread,
     ThreadMessage,
+    failure_rate,
 )
+from buslog.insights.overview import Overview, Release
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, THREAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
@@ -48,12 +50,16 @@ __all__ = [
     "MessageDetail",
     "OperationDetail",
     "Outside",
+    "Overview",
     "Page",
     "Person",
     "Point",
+    "Release",
     "Series",
     "Subscriber",
     "Tally",
     "Thread",
     "ThreadMessage",
+    "Trouble",
+    "failure_rate",
 ]

@@ -15,7 +15,8 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates, figures
+from buslog.insights import aggregates, figures, overview
+from buslog.insights.figures import Subscriber
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -32,11 +33,11 @@ from buslog.insights.model import (
     Outside,
     Page,
     Series,
-    Subscriber,
     Tally,
     Thread,
     ThreadMessage,
 )
+from buslog.insights.overview import Overview
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
 from buslog.message import Kind, Mode, State
@@ -152,9 +153,18 @@ class Insights:
 
     # ── the bus now ─────────────────────────────────────────────────────────────
 
-    def backlog(self) -> Backlog:
-        rows = self._read("backlog")
-        return Backlog({State(row[0]): row[1] for row in rows}, rows[0][2] if rows else None)
+    def overview(self, filter_: Filter, *, now: datetime | None = None) -> Overview:
+        """The figures of the Overview, all of one snapshot.
+
+        Raises `InvalidFilter` when the filter asks for anything but names, a subscription and a time.
+        """
+        with self._reading() as connection:
+            return overview.read(connection, filter_, now or _now())
+
+    def backlog(self, filter_: Filter | None = None) -> Backlog:
+        """What has not ended, of a filter's names and subscription, of any time."""
+        with self._reading() as connection:
+            return overview.backlog(connection, filter_ or Filter(), _now())
 
     def subscribers(self, filter_: Filter, *, now: datetime | None = None) -> list[Subscriber]:
         """The subscriptions on the bus, in alphabetical order, with their figures over the filter's time.

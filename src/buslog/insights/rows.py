@@ -25,6 +25,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    exists,
     func,
     literal,
     literal_column,
@@ -37,7 +38,15 @@ from sqlalchemy import (
 
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter
-from buslog.insights.tables import attempts, deliveries, ended_deliveries, messages, messages_table, subscriptions
+from buslog.insights.tables import (
+    attempts,
+    attempts_table,
+    deliveries,
+    ended_deliveries,
+    messages,
+    messages_table,
+    subscriptions,
+)
 from buslog.message import ENDED_STATES, MESSAGE_STATES, OPEN_STATES, State
 
 Column = ColumnElement[Any]
@@ -132,6 +141,10 @@ def log_rows(
         where.append(d.c.subscription_id == subscription_number(filter_.subscription))
     if filter_.error_type:
         where.append(d.c.error_type == filter_.error_type)
+    if filter_.raised:
+        where.append(_has_raised(d))
+    if filter_.ended_since:
+        where.append(d.c.finished_at >= literal(filter_.ended_since, DateTime(timezone=True)))
     where += _beyond_row(d, older_than, newer_than)
     return Rows(messages, d, source, tuple(where))
 
@@ -170,6 +183,12 @@ def subscription_name(number: Column) -> Any:
 
 def subscription_mode(number: Column) -> Any:
     return select(cast(subscriptions.c.mode, Text)).where(subscriptions.c.id == number).scalar_subquery()
+
+
+def _has_raised(d: Any) -> Column:
+    raised = attempts_table.alias("raised")
+    same = (raised.c.message_id == d.c.message_id) & (raised.c.subscription_id == d.c.subscription_id)
+    return exists().where(same)
 
 
 # ── the deliveries, open and ended, and the messages without any ────────────────

@@ -63,7 +63,7 @@ ended_deliveries = table(
     schema="buslog",
 ).alias("e")
 
-attempts = table(
+attempts_table = table(
     "attempts",
     column("message_id", Uuid()),
     column("subscription_id", Integer()),
@@ -72,7 +72,8 @@ attempts = table(
     column("error_type", Text()),
     column("error", Text()),
     schema="buslog",
-).alias("a")
+)
+attempts = attempts_table.alias("a")
 
 subscriptions = table(
     "subscriptions",
