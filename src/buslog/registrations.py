@@ -17,7 +17,7 @@ class Registrations(Desk):
         False when it was off the bus already. Raises `NotFound` with "did you mean", and `OperationRefused` while a
         live worker hosts it.
         """
-        with self._transaction() as connection:
+        with self._transaction("unregister", subscription=subscription) as connection:
             rows = connection.execute(db.query("registrations")).fetchall()
             known = {row[0]: row[1:] for row in rows}
             if subscription not in known:

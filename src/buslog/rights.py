@@ -41,6 +41,7 @@ RIGHTS: dict[str, Role] = {
     "save view": Role.OPERATOR,
     "pause": Role.ADMIN,
     "resume": Role.ADMIN,
+    "unregister": Role.ADMIN,
     "import": Role.ADMIN,
     "unmask": Role.ADMIN,
     "erase": Role.ADMIN,

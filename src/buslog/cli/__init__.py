@@ -14,7 +14,7 @@ from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence
 from buslog.cli.files import export, import_, migrate
 from buslog.cli.looking import doctor, metrics
 from buslog.cli.many import runs
-from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
+from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now, unregister
 from buslog.cli.people import people
 from buslog.cli.processes import dashboard, up, worker
 from buslog.errors import (
@@ -83,7 +83,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, pause, resume,
-    people, export, import_,
+    unregister, people, export, import_,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

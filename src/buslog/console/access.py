@@ -14,6 +14,7 @@ from buslog.errors import RoleTooLow
 from buslog.insights import Insights
 from buslog.operations import Operations
 from buslog.people import People
+from buslog.registrations import Registrations
 from buslog.rights import Role, least_role
 
 _ARRIVED = "access.arrived"
@@ -48,6 +49,10 @@ def insights() -> Insights:
 
 def operations() -> Operations:
     return Operations(dsn(), who())
+
+
+def registrations() -> Registrations:
+    return Registrations(dsn(), who())
 
 
 def people() -> People:

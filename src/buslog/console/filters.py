@@ -6,7 +6,7 @@ widgets from it. So links, Back and reload show what they showed before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,18 +25,19 @@ _BETWEEN = "between"
 class FilterBar:
     """The filter of one page: `read` it from the URL, `show` the widgets, `change` it from a button."""
 
-    def __init__(self, page: str, *, with_states: bool = True, only_range: bool = False) -> None:
+    def __init__(self, page: str, *, with_states: bool = True, only: Collection[str] = ()) -> None:
+        """only: the parameters that the page takes, of name, subscription and range; all of a Filter's when empty."""
         self._page = page
         self._with_states = with_states
-        self._only_range = only_range
+        self._only = frozenset(only)
 
     def show(self) -> Filter:
         """The widgets; gives back the filter. When the URL is nonsense: they stay, the page stops."""
         filter_, problem = self._read()
         problem = st.session_state.pop(self._key("problem"), problem)
         self._fill_widgets(filter_)
-        if self._only_range:
-            self._range_buttons()
+        if self._only:
+            self._some_widgets(filter_)
         else:
             self._all_widgets(filter_)
             self._chips(filter_)
@@ -76,13 +77,14 @@ class FilterBar:
         """Streamlit leaves a page in two steps: with the parameters of the next page at this page's address, then to
         the next page's. Back leads to the first of them. Not written anew: that would be a step that Back repeats.
         """
-        return "id" in params or (self._only_range and bool(params.keys() - {"range"}))
+        return "id" in params or (bool(self._only) and bool(params.keys() - self._only))
 
     def _fill_widgets(self, filter_: Filter) -> None:
         since, until = filter_.since, filter_.until
         values = {
             "names": list(filter_.names),
             "key": filter_.key or "",
+            "subscription": filter_.subscription,
             "states": list(filter_.states),
             "range": _BETWEEN if since or until else filter_.range,
             "since": since.replace(tzinfo=None) if since else None,
@@ -100,9 +102,11 @@ class FilterBar:
             filter_ = Filter(
                 names=tuple(state.get(self._key("names"), before.names)),
                 key=(state.get(self._key("key"), before.key) or "").strip() or None,
-                subscription=before.subscription,
+                subscription=state.get(self._key("subscription"), before.subscription),
                 states=tuple(state.get(self._key("states"), before.states)),
                 error_type=before.error_type,
+                raised=before.raised,
+                ended_since=before.ended_since,
                 **self._times(before),
             )
         except InvalidFilter as error:
@@ -150,11 +154,23 @@ class FilterBar:
         if filter_.since or filter_.until:
             self._between()
 
-    def _range_buttons(self) -> None:
-        st.segmented_control(
-            "Time", list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,
-            label_visibility="collapsed",
-        )  # fmt: skip
+    def _some_widgets(self, filter_: Filter) -> None:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            if "name" in self._only:
+                options = sorted({*_known()[0], *filter_.names})
+                st.multiselect(
+                    "Name", options, key=self._key("names"), on_change=self._changed, placeholder="Any name", width=300
+                )
+            if "subscription" in self._only:
+                subscriptions = sorted({*_known_subscriptions(), *filter(None, [filter_.subscription])})
+                st.selectbox(
+                    "Subscriber", [None, *subscriptions], key=self._key("subscription"), on_change=self._changed,
+                    format_func=lambda value: value or "Any subscriber", width=300,
+                )  # fmt: skip
+            st.segmented_control(
+                "Time", list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,
+                label_visibility="visible" if len(self._only) > 1 else "collapsed",
+            )  # fmt: skip
 
     def _between(self) -> None:
         with st.container(horizontal=True):
@@ -170,6 +186,8 @@ class FilterBar:
         chips = [
             ("subscriber", filter_.subscription, replace(filter_, subscription=None)),
             ("error", filter_.error_type, replace(filter_, error_type=None)),
+            ("errors", "at least one" if filter_.raised else None, replace(filter_, raised=False)),
+            ("ended since", clock.stamp(filter_.ended_since), replace(filter_, ended_since=None)),
         ]
         given = [(label, value, without) for label, value, without in chips if value]
         if not given:
@@ -197,6 +215,19 @@ def _known() -> tuple[list[str], str]:
         return [known.name for known in insights.names()], insights.key_field()
     except BuslogError:
         return [], "Key"
+
+
+def _known_subscriptions() -> list[str]:
+    try:
+        return access.insights().subscription_names()
+    except BuslogError:
+        return []
+
+
+def explicit(filter_: Filter) -> dict[str, str | list[str]]:
+    """The parameters of a link. A range is always among them: a page that is given none shows what it showed last."""
+    params = filter_.to_params()
+    return params if filter_.since or filter_.until else {**params, "range": str(filter_.range)}
 
 
 def _range_label(value: str) -> str:

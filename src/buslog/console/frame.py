@@ -12,10 +12,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from buslog.console import access, clock, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "commands", "message", "permissions")
+PATHS = ("failures", "log", "commands", "subscribers", "message", "permissions")
 
-OVERVIEW, FAILURES, LOG, COMMANDS, MESSAGE, PERMISSIONS = (
-    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "message", "permissions")
+OVERVIEW, FAILURES, LOG, COMMANDS, SUBSCRIBERS, MESSAGE, PERMISSIONS = (
+    f"pages/{page}.py" for page in ("overview", "failures", "log", "commands", "subscribers", "message", "permissions")
 )
 
 _PICTURES = Path(str(resources.files("buslog.console"))) / "pictures"
@@ -42,6 +42,8 @@ def run() -> None:
                     help="Every message and delivery, filtered and exported."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
+            st.Page(SUBSCRIBERS, title="Subscribers", icon=":material/hub:",
+                    help="Who reacts to what, how well, and who is paused."),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],

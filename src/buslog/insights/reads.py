@@ -174,6 +174,10 @@ class Insights:
         with self._reading() as connection:
             return figures.subscribers(connection, filter_, now or _now())
 
+    def subscription_names(self) -> list[str]:
+        """Every subscription ever registered, in alphabetical order."""
+        return sorted(row[0] for row in self._read("subscription_names"))
+
     def live_workers(self) -> list[LiveWorker]:
         return [LiveWorker(*row) for row in self._read("live_workers")]
 

@@ -219,6 +219,15 @@ def test_a_paused_subscription_holds_what_is_emitted_until_it_is_resumed(
     assert "Did you mean ship?" in unknown.error
 
 
+def test_what_its_code_left_behind_is_taken_off_the_bus(cli: Cli, connection: db.Connection) -> None:
+    connection.execute("SELECT buslog.register('old', '{ordered}', 'event', '{}', NULL, '', 'test')")
+    assert cli("unregister", "old", "--reason", "moved").out == "old\toff the bus\n"
+    assert cli("unregister", "old", "--json").document == {"subscription": "old", "registered": False, "changed": False}
+    assert connection.execute("SELECT verb, subscription, reason FROM buslog.operations").fetchall() == [
+        ("unregister", "old", "moved"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["replay", "run-now", "cancel"])
 def test_a_message_that_does_not_exist_ends_with_1_and_an_id_that_is_none_with_2(cli: Cli, command: str) -> None:
     done = cli(command, str(uuid.uuid4()))
