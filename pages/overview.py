@@ -52,7 +52,7 @@ def last_visit() -> datetime | None:
 def news() -> None:
     if before is None:
         return
-    new = Filter(states=(State.FAILED,), ended_since=before)
+    new = Filter(names=filter_.names, subscription=filter_.subscription, states=(State.FAILED,), ended_since=before)
     count, ago = insights.count(new), clock.ago(before)
     if not count:
         markup.quiet(words.OVERVIEW_NOTHING_NEW.format(ago=ago))
@@ -72,13 +72,13 @@ def of_time(seen: Overview) -> list[Number]:
     ran = replace(filter_, states=(State.SUCCEEDED, State.FAILED))
     return [
         Number("messages", "Messages", f"{series.messages:,}", "In the Log", frame.LOG, filter_,
-               help="Emitted in this time.", over_time=[point.messages for point in series.points]),
+               help="Emitted in this time.", over_time=[point.messages for point in series.points], color="blue"),
         Number("errors", "Errors", f"{series.errors:,}", "What raised", frame.LOG, replace(filter_, raised=True),
                help="Attempts that raised, of messages of this time. The list shows their deliveries, also those that "
-               "have succeeded since.", over_time=[point.errors for point in series.points]),
+               "have succeeded since.", over_time=[point.errors for point in series.points], color="orange"),
         Number("failures", "Failures", f"{series.failures:,}", "In Failures", frame.FAILURES, filter_,
                help="Deliveries that ended failed and wait for a person.",
-               over_time=[point.failures for point in series.points]),
+               over_time=[point.failures for point in series.points], color="red"),
         Number("rate", "Failure rate", numbers.share(seen.failure_rate), "What ended", frame.LOG, ran,
                f"{seen.failed:,} of {seen.failed + seen.succeeded:,}",
                help="Failed ÷ (succeeded + failed). What a person cancelled counts as neither."),
@@ -91,10 +91,12 @@ def of_now(seen: Overview, alive: list[LiveWorker]) -> list[Number]:
     within = f"95 % within {clock.lasted(seen.p95)}" if seen.p95 else None
     busy = sum(worker.running for worker in alive)
     oldest = f"oldest {clock.ago(seen.backlog.oldest)}" if seen.backlog.oldest else None
+    first = seen.backlog.oldest_message
     commands = sum(seen.commands.values())
     return [
         Number("unfinished", "Unfinished now", f"{seen.backlog.total:,}", "What waits or runs", frame.LOG,
-               open_of(filter_), oldest, f"Deliveries that have not ended, {words.OVERVIEW_IGNORES_TIME}."),
+               open_of(filter_), oldest, f"Deliveries that have not ended, {words.OVERVIEW_IGNORES_TIME}.",
+               also=("The oldest", frame.MESSAGE, {"id": str(first)}) if first else None),
         Number("duration", "Duration", clock.lasted(seen.p50) if seen.p50 else "–", "By subscriber", frame.SUBSCRIBERS,
                {**took}, within, f"Half of the last attempts were quicker; {words.OVERVIEW_IGNORES_NAMES}."),
         Number("commands", "Commands running", f"{commands:,}", "Which" if commands else "Run one",
@@ -130,11 +132,7 @@ def chart(seen: Overview) -> None:
 def activity(alive: list[LiveWorker]) -> None:
     seen = insights.overview(filter_)
     numbers.cards([*of_time(seen), *of_now(seen, alive)], key="overview.card")
-    if seen.backlog.oldest_message:
-        st.page_link(
-            frame.MESSAGE, label=f"The oldest unfinished message, {clock.ago(seen.backlog.oldest or clock.now())}",
-            icon=":material/hourglass_bottom:", query_params={"id": str(seen.backlog.oldest_message)},
-        )  # fmt: skip
+    markup.quiet(words.OVERVIEW_IGNORES)
     if seen.series.messages:
         chart(seen)
     else:

@@ -68,7 +68,8 @@ def the_one(subscription: str) -> None:
     (one,) = found
     st.button("All subscribers", icon=":material/arrow_back:", on_click=bar.change,
               args=(replace(filter_, subscription=None),))  # fmt: skip
-    subscriptions.head(one)
+    hosting = [worker.worker for worker in insights.live_workers() if subscription in worker.hosts]
+    subscriptions.head(one, hosting)
     wrong = subscriptions.what_is_wrong(one)
     if wrong:
         with st.container(border=True, key="subscribers.wrong"):
@@ -88,7 +89,7 @@ def the_one(subscription: str) -> None:
 def figures_of(one: Subscriber) -> list[Number]:
     ended = one.succeeded + one.failed + one.cancelled
     ran = replace(filter_, states=(State.SUCCEEDED, State.FAILED))
-    lasted = [clock.lasted(took) if took else "–" for took in (one.p50, one.p95, one.p99)]
+    p50, p95, p99 = [clock.lasted(took) if took else "–" for took in (one.p50, one.p95, one.p99)]
     return [
         Number("ended", "Ended", f"{ended:,}", "In the Log", frame.LOG, replace(filter_, states=ENDED_STATES),
                numbers.rate(one) if one.per_second else None, "Deliveries of this time that have ended."),
@@ -96,8 +97,9 @@ def figures_of(one: Subscriber) -> list[Number]:
                help="Deliveries that ended failed and wait for a person."),
         Number("rate", "Failure rate", numbers.share(one.failure_rate), "What ended", frame.LOG, ran,
                help="Failed ÷ (succeeded + failed). What a person cancelled counts as neither."),
-        Number("duration", "Duration", lasted[0], "What ended", frame.LOG, ran,
-               f"95 % {lasted[1]} · 99 % {lasted[2]}", "Of last attempts: half were quicker than the large number."),
+        Number("duration", "Duration", p50, "What ended", frame.LOG, ran,
+               f"95 % {p95} · 99 % {p99}" if one.p95 else None,
+               "Of last attempts: half were quicker than the large number."),
         Number("waiting", "Unfinished now", f"{one.backlog:,}", "What waits or runs", frame.LOG, open_of(filter_),
                f"oldest {clock.ago(one.oldest)}" if one.oldest else None,
                f"Deliveries that have not ended, {words.OVERVIEW_IGNORES_TIME}."),

@@ -28,7 +28,7 @@ What = Literal["messages", "errors", "failures"]
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What was clicked, or dragged over: a time, and which bars."""
+    """The bar that was clicked: its time, and what it counts."""
 
     since: datetime
     until: datetime
@@ -36,7 +36,7 @@ class Picked:
 
 
 def show(series: Series, *, key: str, on_pick: Callable[[Picked], None], releases: Sequence[Release] = ()) -> None:
-    """The chart of a series; a click on a bar, or a drag over some, is given to `on_pick`."""
+    """The chart of a series; the bar that is clicked is given to `on_pick`."""
 
     def pick() -> None:
         found = picked(st.session_state.get(key))
@@ -44,28 +44,30 @@ def show(series: Series, *, key: str, on_pick: Callable[[Picked], None], release
             on_pick(found)
 
     st.plotly_chart(
-        activity(series, releases, can_drag=not _is_phone()),
+        activity(series, releases),
         key=key,
         on_select=pick,
-        selection_mode=("points", "box"),
+        selection_mode="points",  # with boxes Streamlit takes no clicks
         config={"displayModeBar": False},
         alt=alt(series),
     )
 
 
-def activity(series: Series, releases: Sequence[Release] = (), *, can_drag: bool = True) -> go.Figure:
-    """Messages above, errors and failures below, over the same time. `customdata` carries what a bar counts: its two
-    ends, which it is, and a word when it does not count all of its bucket.
+def activity(series: Series, releases: Sequence[Release] = ()) -> go.Figure:
+    """Messages, errors and failures over the same time, each in a panel of its own: a click means the panel's.
+
+    `customdata` carries what a bar counts: its two ends, which it is, and a word when it does not count all of its
+    bucket.
     """
     points, now = series.points, clock.now()
     notes = [_note(series, point, now) for point in points]
     opacity = [PARTIAL if note else 1.0 for note in notes]
     length = series.bucket / timedelta(milliseconds=1)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
+    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.5, 0.25, 0.25], vertical_spacing=0.06)
     for row, what, color, pattern in (
         (1, "messages", MESSAGES, ""),
         (2, "errors", ERRORS, "/"),
-        (2, "failures", FAILURES, ""),
+        (3, "failures", FAILURES, ""),
     ):
         if what == "errors" and not series.knows_errors:
             continue
@@ -86,7 +88,7 @@ def activity(series: Series, releases: Sequence[Release] = (), *, can_drag: bool
             ),
             row=row, col=1,
         )  # fmt: skip
-    _dress(figure, series, can_drag=can_drag)
+    _dress(figure, series)
     _mark(figure, series, releases)
     return figure
 
@@ -98,20 +100,22 @@ def _note(series: Series, point: Point, now: datetime) -> str:
     return " of a part" if until - since < series.bucket else ""
 
 
-def _dress(figure: go.Figure, series: Series, *, can_drag: bool) -> None:
+def _dress(figure: go.Figure, series: Series) -> None:
     figure.update_layout(
-        height=330, margin={"l": 8, "r": 8, "t": 34, "b": 4}, bargap=0.18, barmode="group",
-        hovermode="x unified", dragmode="select" if can_drag else False, selectdirection="h", showlegend=True,
+        height=370, margin={"l": 8, "r": 8, "t": 34, "b": 4}, bargap=0.18, barmode="group",
+        hovermode="x unified", dragmode=False, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.14, "yanchor": "top"},
     )  # fmt: skip
     figure.update_xaxes(showgrid=False, tickformatstops=_TICKS, hoverformat=_hover_format(series.bucket))
     if series.points:
         figure.update_xaxes(range=[series.points[0].at, series.points[-1].at + series.bucket])
-    for row, most in ((1, _most(series, "messages")), (2, max(_most(series, "errors"), _most(series, "failures")))):
+    kinds: tuple[What, ...] = ("messages", "errors", "failures")
+    for row, most in enumerate((_most(series, kind) for kind in kinds), 1):
         # Whole numbers only, and an empty panel that does not pretend to a scale.
+        ticks = 3 if row == 1 else 1
         figure.update_yaxes(
-            row=row, col=1, rangemode="tozero", gridcolor=_GRID, zeroline=False, tickformat="~s", nticks=4,
-            range=[0, most * 1.12 if most else 1], dtick=1 if most <= 3 else None,  # noqa: PLR2004
+            row=row, col=1, rangemode="tozero", gridcolor=_GRID, zeroline=False, tickformat="~s", nticks=ticks + 1,
+            range=[0, most * 1.12 if most else 1], dtick=1 if most <= ticks else None,
             showticklabels=most > 0, automargin=True, fixedrange=True,
         )  # fmt: skip
 
@@ -142,28 +146,16 @@ def alt(series: Series) -> str:
 
 
 def picked(selection: Any) -> Picked | None:
-    """What was clicked or dragged over. Over bars of several kinds: the failures, where there are any."""
+    """What was clicked."""
     points = selection["selection"]["points"] if selection else []
-    bars = [(*point["customdata"][:3], point.get("y")) for point in points if point.get("customdata")]
-    if not bars:
+    if not points or not points[0].get("customdata"):
         return None
-    kinds: dict[str, bool] = {}
-    for *_, kind, height in bars:
-        kinds[kind] = kinds.get(kind, False) or bool(height)
-    what: What = "messages"
-    if "messages" not in kinds:
-        what = "failures" if kinds.get("failures") or "errors" not in kinds else "errors"
-    since, until = min(_moment(bar[0]) for bar in bars), max(_moment(bar[1]) for bar in bars)
-    return Picked(since, until, what)
+    since, until, what = points[0]["customdata"][:3]
+    return Picked(_moment(since), _moment(until), what)
 
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _is_phone() -> bool:
-    """Where a finger that drags means to scroll."""
-    return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
 def _most(series: Series, what: What) -> int:

@@ -164,8 +164,8 @@ class FilterBar:
             if "subscription" in self._only:
                 subscriptions = sorted({*_known_subscriptions(), *filter(None, [filter_.subscription])})
                 st.selectbox(
-                    "Subscriber", [None, *subscriptions], key=self._key("subscription"), on_change=self._changed,
-                    format_func=lambda value: value or "Any subscriber", width=300,
+                    "Subscriber", subscriptions, index=None, key=self._key("subscription"), on_change=self._changed,
+                    placeholder="Any subscriber", width=300,
                 )  # fmt: skip
             st.segmented_control(
                 "Time", list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,

@@ -20,14 +20,20 @@ def buttons(subscriber: Subscriber) -> None:
         if subscriber.paused_at:
             token = f"resume-{subscriber.subscription}-{subscriber.paused_at}"
             st.button("Resume", key="holding.resume", icon=":material/play_arrow:", type="primary",
-                      help=f"{words.plural(subscriber.backlog, 'delivery')} go on.",
+                      disabled=bool(access.may("resume")),
+                      help=access.may("resume") or f"{words.plural(subscriber.backlog, 'delivery')} go on.",
                       on_click=_resume, args=(subscriber.subscription, token))  # fmt: skip
-        elif st.button("Pause", key="holding.pause", icon=":material/pause:", help=words.PAUSE_MEANS):
+        elif st.button(
+            "Pause", key="holding.pause", icon=":material/pause:", disabled=bool(access.may("pause")),
+            help=access.may("pause") or words.PAUSE_MEANS,
+        ):  # fmt: skip
             _pause(subscriber, secrets.token_hex(8))
-        is_kept = bool(subscriber.live_workers) or not subscriber.is_active
+        why_not = access.may("unregister")
+        if not why_not and (subscriber.live_workers or not subscriber.is_active):
+            why_not = words.UNREGISTER_NOT[bool(subscriber.live_workers)]
         if st.button(
-            "Take off the bus", key="holding.unregister", icon=":material/link_off:", disabled=is_kept,
-            help=words.UNREGISTER_NOT[bool(subscriber.live_workers)] if is_kept else words.UNREGISTER_MEANS,
+            "Take off the bus", key="holding.unregister", icon=":material/link_off:", disabled=bool(why_not),
+            help=why_not or words.UNREGISTER_MEANS,
         ):  # fmt: skip
             _unregister(subscriber, secrets.token_hex(8))
 

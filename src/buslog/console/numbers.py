@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -25,10 +26,15 @@ class Number:
     more: str | None = None
     help: str | None = None
     over_time: Sequence[int] | None = None
+    color: Literal["off", "blue", "orange", "red"] = "off"
+    also: tuple[str, str, dict[str, str | list[str]]] | None = None  # another link: label, page, parameters
 
     @property
-    def params(self) -> dict[str, str | list[str]]:
-        return filters.explicit(self.behind) if isinstance(self.behind, Filter) else self.behind
+    def links(self) -> Iterator[tuple[str, str, dict[str, str | list[str]]]]:
+        behind = self.behind
+        yield self.link, self.page, filters.explicit(behind) if isinstance(behind, Filter) else behind
+        if self.also:
+            yield self.also
 
 
 def cards(numbers: Sequence[Number], *, key: str, columns: int = 4) -> None:
@@ -37,11 +43,12 @@ def cards(numbers: Sequence[Number], *, key: str, columns: int = 4) -> None:
         for number in numbers:
             with st.container(border=True, gap="xxsmall", height="stretch", key=f"{key}.{number.key}"):
                 st.metric(
-                    number.label, number.value, number.more, delta_color="off", delta_arrow="off", help=number.help,
-                    chart_data=number.over_time, chart_type="bar",
+                    number.label, number.value, number.more, delta_color=number.color, delta_arrow="off",
+                    help=number.help, chart_data=number.over_time, chart_type="bar",
                 )  # fmt: skip
-                st.page_link(number.page, label=number.link, icon=":material/arrow_forward:",
-                             icon_position="right", query_params=number.params)  # fmt: skip
+                for label, page, params in number.links:
+                    st.page_link(page, label=label, icon=":material/arrow_forward:", icon_position="right",
+                                 query_params=params)  # fmt: skip
 
 
 def share(part: float | None) -> str:

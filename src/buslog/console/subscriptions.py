@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from buslog.console import clock, markup, words
 from buslog.flow import Rate
 from buslog.insights import Subscriber
@@ -48,7 +50,7 @@ def what_is_wrong(subscriber: Subscriber) -> list[str]:
     return told
 
 
-def head(subscriber: Subscriber) -> None:
+def head(subscriber: Subscriber, hosting: Sequence[str]) -> None:
     """Its name, what it is for, whom it hears, and its policy."""
     markup.heading(subscriber.subscription, before="Command" if subscriber.kind == "command" else "Subscriber")
     if subscriber.description:
@@ -58,7 +60,10 @@ def head(subscriber: Subscriber) -> None:
             ("Reacts to", ", ".join(subscriber.names) or "nothing any more"),
             ("Code version", subscriber.code_version or "not given (BUSLOG_VERSION)"),
             ("Registered", f"{clock.stamp(subscriber.registered_at)} {clock.ZONE}"),
-            ("Live workers", f"{subscriber.live_workers:,}"),
+            (
+                "Hosted by",
+                ", ".join(hosting[:5]) + (f" and {len(hosting) - 5} more" if hosting[5:] else "") or "nobody",
+            ),
         ]
     )
 

@@ -98,12 +98,12 @@ def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscrib
         "subscription": _text("Subscriber", [words.short(one.subscription) for one in subscribers]),
         "trouble": _badges(
             "Now", [words.TROUBLES[one.trouble] for one in subscribers],
-            {words.TROUBLES[trouble]: words.TROUBLE_TONES[trouble] for trouble in Trouble}, width=142,
+            {words.TROUBLES[trouble]: words.TROUBLE_TONES[trouble] for trouble in Trouble}, width=106,
         ),
         "mode": _text("Mode", [str(one.mode) for one in subscribers]),
         "ended": _text("Ended", [numbers.rate(one) for one in subscribers], right=True),
-        "failed": _number("Failed", [one.failed for one in subscribers]),
-        "rate": _text("Failure rate", [numbers.share(one.failure_rate) for one in subscribers], right=True),
+        "failed": _number("Failed", [one.failed for one in subscribers], width=60),
+        "rate": _text("Fail rate", [numbers.share(one.failure_rate) for one in subscribers], right=True),
         **{
             share: _text(share, [clock.lasted(took) if took else "–" for took in lasted], right=True)
             for share, lasted in (
@@ -113,8 +113,10 @@ def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscrib
             )
         },
         "backlog": _number("Waiting", [one.backlog for one in subscribers]),
-        "oldest": _text("Oldest", [clock.ago(one.oldest) if one.oldest else "" for one in subscribers], right=True),
-        "workers": _number("Workers", [one.live_workers for one in subscribers]),
+        "oldest": _text(
+            "Oldest", [clock.lasted(clock.now() - one.oldest) if one.oldest else "" for one in subscribers], right=True
+        ),
+        "workers": _number("Workers", [one.live_workers for one in subscribers], width=66),
         "names": _text("Names", [", ".join(one.names) for one in subscribers]),
     }  # fmt: skip
     _grid(columns, key=key, room=ROOM, most_rows=20, alt="Subscribers, what is wrong with them and their figures")
@@ -153,8 +155,8 @@ def _pixels(text: str) -> int:
     return round(sum(8.3 if letter.isupper() else 6.5 for letter in text[:100]))
 
 
-def _number(label: str, values: Sequence[int]) -> Column:
-    return Column(values, 70, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
+def _number(label: str, values: Sequence[int], *, width: int = 70) -> Column:
+    return Column(values, width, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
 
 
 def _time(label: str, values: Sequence[datetime]) -> Column:

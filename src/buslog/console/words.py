@@ -76,6 +76,9 @@ NO_WORKER_HOW = "buslog worker module:bus"
 OVERVIEW_LIVE = "Live"
 OVERVIEW_LIVE_HELP = "Looks again every ten seconds."
 OVERVIEW_NOT_LIVE = "Looked at again only when you ask: a chart of a week or more does not change while you watch."
+OVERVIEW_IGNORES = (
+    "Unfinished, commands: as they are now, whatever time is chosen. Duration: of all names. Workers: of the whole bus."
+)
 OVERVIEW_IGNORES_TIME = "as it is now, whatever time is chosen"
 OVERVIEW_IGNORES_NAMES = "of all names: how long an attempt takes is kept by subscriber, not by name"
 OVERVIEW_IGNORES_FILTER = "of the whole bus, whatever is chosen above"
@@ -83,7 +86,7 @@ OVERVIEW_NOTHING = "Nothing was emitted in this time."
 OVERVIEW_NOTHING_LIKE_IT = "Nothing in this time matches this filter."
 OVERVIEW_NOTHING_NEW = "No new failure since you last looked, {ago}."
 OVERVIEW_NEW = "Since you last looked, {ago}: {new}."
-CHART_NOTE = "By {bucket}, each where its message was emitted. Click a bar, or drag over some, to see what is behind."
+CHART_NOTE = "By {bucket}, each where its message was emitted. Click a bar to see what is behind it."
 CHART_PARTIAL = "Pale bars are cut by the time that is chosen, or not over yet."
 CHART_OF_ROWS = "Bars count deliveries, as the list does."
 CHART_WITHOUT_ERRORS = "Errors are left out: they are counted by name and subscriber, not by the state of a delivery."
@@ -125,7 +128,7 @@ TROUBLES: dict[Trouble, str] = {
     Trouble.UNHOSTED: "◌ not hosted",
     Trouble.PAUSED: "‖ paused",
     Trouble.OUTAGE: "⚡ outage",
-    Trouble.WAITING_FOR_NOBODY: "✕ waits for nobody",
+    Trouble.WAITING_FOR_NOBODY: "✕ stuck",
 }
 TROUBLE_TONES: dict[Trouble, str] = {
     Trouble.NONE: "#009E73",
@@ -204,6 +207,7 @@ VERBS: dict[str, str] = {
     "save view": "Save views for the team",
     "pause": "Pause a subscription",
     "resume": "Resume a subscription",
+    "unregister": "Take a subscription off the bus",
     "import": "Take over history from elsewhere",
     "unmask": "See masked fields",
     "erase": "Erase what is kept about a key",
