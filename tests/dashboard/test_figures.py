@@ -91,21 +91,23 @@ def test_what_is_new_since_the_last_visit_is_said_and_leads_to_it(open_page: Ope
 
 
 def a_series(*counts: int, length: timedelta = MINUTE, **more: Any) -> Series:
-    first = NOW.replace(second=0, microsecond=0) - length * (len(counts) - 1)
+    first = datetime.now(UTC) - length * (len(counts) - 1)
     points = [Point(first + length * place, count, count, count) for place, count in enumerate(counts)]
     return Series(length, points, **more)
 
 
 def test_a_bar_that_is_not_over_or_is_cut_is_pale_and_says_so() -> None:
-    series = a_series(1, 2, 3, since=NOW.replace(second=0, microsecond=0) - MINUTE * 2 + timedelta(seconds=20))
+    series = a_series(1, 2, 3, since=datetime.now(UTC) - MINUTE * 2 + timedelta(seconds=20))
     bars = charts.activity(series).data[0]
     assert list(bars.marker.opacity) == [charts.PARTIAL, 1.0, charts.PARTIAL]
     assert [one[3] for one in bars.customdata] == [" of a part", "", " so far"]
-    assert bars.customdata[0][0] == series.since.isoformat() if series.since else False, "its list begins there too"
+    assert series.since
+    assert bars.customdata[0][0] == series.since.isoformat(), "its list begins there too"
 
 
 def test_a_release_is_a_line_with_its_label_shown_literally() -> None:
-    releases = [Release("<b>2026.2</b>", NOW - MINUTE), Release("old", NOW - timedelta(days=9))]
+    now = datetime.now(UTC)
+    releases = [Release("<b>2026.2</b>", now - MINUTE), Release("old", now - timedelta(days=9))]
     layout = charts.activity(a_series(1, 2, 3), releases).layout
     assert len(layout.shapes) == 1, "one lies outside"
     assert [note.text for note in layout.annotations] == ["&lt;b&gt;2026.2&lt;/b&gt;"]
