@@ -136,6 +136,7 @@ def test_a_chart_of_chosen_states_reads_the_series_and_says_that_errors_are_left
         assert series.counts_rows
         assert not series.knows_errors
         assert series.messages == insights.count(asked).value
+        assert series.failures == (4 if State.FAILED in states else 0)
     narrow = Filter(states=(State.FAILED,), since=datetime.now(UTC) - timedelta(seconds=50))
     assert insights.series(narrow).knows_errors, "bars of less than a minute are counted from the log"
     assert insights.series(narrow).errors == 4, "the one that was cancelled, and the one replayed, are not among them"
