@@ -87,7 +87,7 @@ def test_a_number_leads_to_its_own_list_though_another_was_looked_at_before(fill
 @pytest.mark.parametrize(("kind", "address"), [(1, "raised=yes"), (2, "/failures\\?.*from=")])
 def test_a_bar_leads_to_the_list_of_its_kind_and_time(filled: Dashboard, page: Page, kind: int, address: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 1300})
-    page.goto(f"{filled.address}/?range=1h&name=departed")
+    page.goto(f"{filled.address}/?range=24h&name=departed")  # bars wide enough to hold all of the fixture's messages
     bars = page.locator(".js-plotly-plot .trace.bars").nth(kind).locator(".point path")
     expect(bars.first).to_be_attached()
     boxes = [box for box in (bar.bounding_box() for bar in bars.all()) if box and box["height"] > 3]
