@@ -21,6 +21,7 @@ from buslog.filter import Filter, Range
 from buslog.folding import FOLD_BATCH
 from buslog.insights import Insights, rollup
 from buslog.insights.rollup import HOUR, MINUTE
+from buslog.message import State
 
 STEP = 20_000  # messages a transaction
 TIMES = 11
@@ -98,6 +99,9 @@ def reads(insights: Insights, now: datetime) -> Mapping[str, Callable[[], Any]]:
         "chart of 90 days": lambda: insights.series(quarter, now=now),
         "chart of all": lambda: insights.series(Filter(), now=now),
         "chart of all, one subscription": lambda: insights.series(Filter(subscription="subscriber7"), now=now),
+        "chart of all that succeeded": lambda: insights.series(Filter(states=(State.SUCCEEDED,)), now=now),
+        "overview, 24 h": lambda: insights.overview(day, now=now),
+        "overview, 90 days": lambda: insights.overview(quarter, now=now),
         "by state, 24 h": lambda: insights.by_state(day, now=now),
         "by state, all": lambda: insights.by_state(Filter(), now=now),
         "subscribers, 24 h": lambda: insights.subscribers(day, now=now),

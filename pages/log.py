@@ -1,7 +1,5 @@
 """Every message and delivery, newest first."""
 
-from datetime import datetime
-
 import streamlit as st
 
 from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
@@ -87,11 +85,11 @@ def over_time() -> None:
         with folded, problems.shown():
             series = insights.series(filter_)
             charts.show(series, key=f"log.chart.{hash(filter_)}", on_pick=narrow)
-            markup.quiet(words.BAR_HOW.format(bucket=clock.lasted(series.bucket)))
+            markup.quiet(words.chart_note(series, clock.lasted(series.bucket)))
 
 
-def narrow(since: datetime, until: datetime) -> None:
-    bar.change(filter_.between(since, until))
+def narrow(picked: charts.Picked) -> None:
+    bar.change(filter_.between(picked.since, picked.until))
 
 
 def told() -> str:

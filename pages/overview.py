@@ -1,58 +1,144 @@
 """How the bus is doing: throughput, errors and failures over time, what waits, who works."""
 
+import time
 from dataclasses import replace
 from datetime import datetime
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, duty, frame, markup, problems, tables, words
+from buslog import visits
+from buslog.console import access, acting, charts, clock, duty, filters, frame, markup, numbers, problems, tables, words
 from buslog.console.filters import FilterBar
+from buslog.console.numbers import Number
+from buslog.errors import BuslogError
 from buslog.filter import Filter, Range
-from buslog.insights import LiveWorker, Series
+from buslog.insights import LiveWorker, Overview
+from buslog.insights.overview import open_of
 from buslog.message import State
 
 LIVE = (Range.HOUR, Range.SIX_HOURS, Range.DAY)
 EVERY = 10.0  # seconds between looks, where a look is cheap
+NOTED_EVERY = 60.0  # seconds
 
-bar = FilterBar("overview", only_range=True)
+bar = FilterBar("overview", only=("name", "subscription", "range"))
 acting.say()
 with frame.header("Overview"):
-    filter_ = bar.show()
+    can_be_live = st.query_params.get("range", Range.DAY) in LIVE
+    is_live = st.toggle(
+        words.OVERVIEW_LIVE, value=True, key="overview.live", persist_state="session", disabled=not can_be_live,
+        help=words.OVERVIEW_LIVE_HELP if can_be_live else words.OVERVIEW_NOT_LIVE,
+    )  # fmt: skip
+    st.button("Refresh", icon=":material/refresh:")
+filter_ = bar.show()
 insights = access.insights()
 with problems.shown():
     markup.quiet(duty.line(insights.shifts(places=2)))
 
 
-def numbers(series: Series) -> None:
-    states = insights.by_state(filter_)
-    backlog = insights.backlog()
-    ended = sum(states.get(state, 0) for state in (State.SUCCEEDED, State.FAILED))
-    rate = f"{series.failures / ended:.1%} of what ended" if ended else None
-    waiting = f"oldest since {clock.lasted(clock.now() - backlog.oldest)}" if backlog.oldest else None
-    with st.grid(4, gap="small"):
-        for label, value, more, help_ in (
-            ("Messages", f"{series.messages:,}", None, "Emitted in this time."),
-            ("Errors", f"{series.errors:,}", None, "Attempts that raised, of messages of this time."),
-            ("Failures", f"{series.failures:,}", rate, "Deliveries that ended failed and wait for a person."),
-            ("Unfinished now", f"{backlog.total:,}", waiting, "Deliveries that have not ended, of any time."),
-        ):
-            st.metric(
-                label, value, more, delta_color="off", delta_arrow="off", border=True, height="stretch", help=help_
-            )
+# ── since you last looked ───────────────────────────────────────────────────────
 
 
-def go_to(since: datetime, until: datetime) -> None:
-    st.switch_page(frame.LOG, query_params=Filter(since=since, until=until).to_params())
+def last_visit() -> datetime | None:
+    """Noted once a minute, and only where somebody clicks: a screen that refreshes by itself is not looked at."""
+    noted: float = st.session_state.get("overview.noted", 0.0)
+    if time.monotonic() - noted > NOTED_EVERY or "overview.before" not in st.session_state:
+        try:
+            st.session_state["overview.before"] = visits.look(access.dsn(), access.who().name)
+        except BuslogError:
+            return None  # the page says itself that the database is away
+        st.session_state["overview.noted"] = time.monotonic()
+    before: datetime | None = st.session_state["overview.before"]
+    return before
 
 
-def chart(series: Series) -> None:
+def news() -> None:
+    if before is None:
+        return
+    new = Filter(names=filter_.names, subscription=filter_.subscription, states=(State.FAILED,), ended_since=before)
+    count, ago = insights.count(new), clock.ago(before)
+    if not count:
+        markup.quiet(words.OVERVIEW_NOTHING_NEW.format(ago=ago))
+        return
+    told = f"{count} new {'failure' if count.value == 1 else 'failures'}"
+    st.page_link(
+        frame.FAILURES, label=words.OVERVIEW_NEW.format(ago=ago, new=told), icon=":material/new_releases:",
+        query_params=filters.explicit(replace(new, states=())),
+    )  # fmt: skip
+
+
+# ── numbers ─────────────────────────────────────────────────────────────────────
+
+
+def of_time(seen: Overview) -> list[Number]:
+    series = seen.series
+    ran = replace(filter_, states=(State.SUCCEEDED, State.FAILED))
+    return [
+        Number("messages", "Messages", f"{series.messages:,}", "In the Log", frame.LOG, filter_,
+               help="Emitted in this time.", over_time=[point.messages for point in series.points], color="blue"),
+        Number("errors", "Errors", f"{series.errors:,}", "What raised", frame.LOG, replace(filter_, raised=True),
+               help="Attempts that raised, of messages of this time. The list shows their deliveries, also those that "
+               "have succeeded since.", over_time=[point.errors for point in series.points], color="orange"),
+        Number("failures", "Failures", f"{series.failures:,}", "In Failures", frame.FAILURES, filter_,
+               help="Deliveries that ended failed and wait for a person.",
+               over_time=[point.failures for point in series.points], color="red"),
+        Number("rate", "Failure rate", numbers.share(seen.failure_rate), "What ended", frame.LOG, ran,
+               f"{seen.failed:,} of {seen.failed + seen.succeeded:,}",
+               help="Failed ÷ (succeeded + failed). What a person cancelled counts as neither."),
+    ]  # fmt: skip
+
+
+def of_now(seen: Overview, alive: list[LiveWorker]) -> list[Number]:
+    running = replace(open_of(filter_), names=tuple(seen.commands), states=(State.RUNNING,))
+    took = {"range": str(filter_.range), **({"subscription": filter_.subscription} if filter_.subscription else {})}
+    within = f"95 % within {clock.lasted(seen.p95)}" if seen.p95 else None
+    busy = sum(worker.running for worker in alive)
+    oldest = f"oldest {clock.ago(seen.backlog.oldest)}" if seen.backlog.oldest else None
+    first = seen.backlog.oldest_message
+    commands = sum(seen.commands.values())
+    return [
+        Number("unfinished", "Unfinished now", f"{seen.backlog.total:,}", "What waits or runs", frame.LOG,
+               open_of(filter_), oldest, f"Deliveries that have not ended, {words.OVERVIEW_IGNORES_TIME}.",
+               also=("The oldest", frame.MESSAGE, {"id": str(first)}) if first else None),
+        Number("duration", "Duration", clock.lasted(seen.p50) if seen.p50 else "–", "By subscriber", frame.SUBSCRIBERS,
+               {**took}, within, f"Half of the last attempts were quicker; {words.OVERVIEW_IGNORES_NAMES}."),
+        Number("commands", "Commands running", f"{commands:,}", "Which" if commands else "Run one",
+               frame.LOG if commands else frame.COMMANDS, running if commands else {},
+               help=f"Commands being carried out, {words.OVERVIEW_IGNORES_TIME}."),
+        Number("workers", "Live workers", f"{len(alive):,}", "What they run", frame.LOG,
+               Filter(states=(State.RUNNING,)), f"{busy:,} running",
+               f"Processes whose lease holds, {words.OVERVIEW_IGNORES_FILTER}."),
+    ]  # fmt: skip
+
+
+# ── the parts ───────────────────────────────────────────────────────────────────
+
+
+def go_to(picked: charts.Picked) -> None:
+    behind = filter_.between(picked.since, picked.until)
+    if picked.what == "errors":
+        behind = replace(behind, raised=True)
+    page = frame.FAILURES if picked.what == "failures" else frame.LOG
+    st.switch_page(page, query_params=filters.explicit(behind))
+
+
+def chart(seen: Overview) -> None:
+    series = seen.series
     with st.container(border=True):
-        charts.show(series, key=f"overview.chart.{filter_.range}", on_pick=go_to)
-        markup.quiet(
-            f"What was emitted {words.RANGE_PHRASES[filter_.range]}, by {clock.lasted(series.bucket)}; errors and "
-            f"failures stand where their message was emitted. Click a bar to see its messages. "
-            f"As of {clock.time_of_day(clock.now())} {clock.zone()}."
-        )
+        key = f"overview.chart.{hash(filter_)}"
+        charts.show(series, key=key, on_pick=go_to, releases=seen.releases)
+        releases = words.CHART_RELEASES if seen.releases else ""
+        as_of = f"As of {clock.time_of_day(clock.now())} {clock.zone()}."
+        markup.quiet(f"{words.chart_note(series, clock.lasted(series.bucket))} {releases} {as_of}")
+
+
+def activity(alive: list[LiveWorker]) -> None:
+    seen = insights.overview(filter_)
+    numbers.cards([*of_time(seen), *of_now(seen, alive)], key="overview.card")
+    markup.quiet(words.OVERVIEW_IGNORES)
+    if seen.series.messages:
+        chart(seen)
+    else:
+        nothing_in_this_time()
 
 
 def failures() -> None:
@@ -63,9 +149,9 @@ def failures() -> None:
         return
     shown = tables.group_table(groups[:5], key="overview.groups")
     if shown:
-        st.switch_page(frame.FAILURES, query_params=replace(filter_, group=shown.fingerprint).to_params())
+        st.switch_page(frame.FAILURES, query_params=filters.explicit(replace(filter_, group=shown.fingerprint)))
     st.page_link(
-        frame.FAILURES, label="All failures", icon=":material/arrow_forward:", query_params=filter_.to_params()
+        frame.FAILURES, label="All failures", icon=":material/arrow_forward:", query_params=filters.explicit(filter_)
     )
 
 
@@ -78,13 +164,12 @@ def workers(alive: list[LiveWorker]) -> None:
         st.code(words.NO_WORKER_HOW, language="bash")
 
 
-def activity() -> None:
-    series = insights.series(filter_)
-    numbers(series)
-    if series.messages:
-        chart(series)
-    else:
-        nothing_in_this_time()
+def nothing_in_this_time() -> None:
+    outside = insights.outside(filter_)
+    title = words.OVERVIEW_NOTHING_LIKE_IT if filter_.is_narrow else words.OVERVIEW_NOTHING
+    with st.container(border=True):
+        markup.title(title, quiet=f"{outside.older} older, {outside.newer} newer.")
+        st.button("Show all", on_click=bar.change, args=(Filter(),))
 
 
 def parts() -> None:
@@ -96,26 +181,19 @@ def parts() -> None:
         st.code(words.NOTHING_YET_HOW, language="sql")
         workers(alive)
         return
-    with problems.shown():
-        activity()
-    left, right = st.columns([5, 2], gap="medium")
-    with left, problems.shown():
-        failures()
-    with right:
-        workers(alive)
+    for part in (news, lambda: activity(alive), failures):
+        with problems.shown():
+            part()
+    workers(alive)
 
 
-@st.fragment(run_every=EVERY if filter_.range in LIVE else None)
+before = last_visit()
+
+
+@st.fragment(run_every=EVERY if is_live and can_be_live else None)
 def live() -> None:
     with problems.shown():
         parts()
-
-
-def nothing_in_this_time() -> None:
-    outside = insights.outside(filter_)
-    with st.container(border=True):
-        markup.title("Nothing was emitted in this time.", quiet=f"{outside.older} older, {outside.newer} newer.")
-        st.button("Show all", on_click=bar.change, args=(Filter(),))
 
 
 live()

@@ -27,8 +27,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a message id cannot carry an earl
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 PARAMETERS = (
-    "find", "name", "key", "subscription", "state", "error", "error_text", "group", "correlation", "payload", "range",
-    "from", "to",
+    "find", "name", "key", "subscription", "state", "error", "error_text", "group", "raised", "ended", "correlation",
+    "payload", "range", "from", "to",
 )  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class Filter:
     subscription, error_type: exactly this. states: any of these. error_text: the error contains it, without regard to
     case. group: of failed deliveries, those of this failure group, by its fingerprint. correlation: of this thread.
     payload: JSON text of an object that the payload contains.
+    raised: deliveries of which at least one attempt raised. ended_since: deliveries that ended then or later.
     range: counted back from now; or since (included) and until (excluded), with a time zone.
     Raises `InvalidFilter` for values that no message can have.
     """
@@ -78,6 +79,8 @@ class Filter:
     error_text: str | None = None
     correlation: UUID | None = None
     payload: str | None = None
+    raised: bool = False
+    ended_since: datetime | None = None
     range: Range = Range.ALL
     since: datetime | None = None
     until: datetime | None = None
@@ -105,6 +108,7 @@ class Filter:
         _check_payload(self.payload)
         _check_time("from", self.since)
         _check_time("to", self.until)
+        _check_time("ended", self.ended_since)
         if (self.since or self.until) and self.range is not Range.ALL:
             raise _invalid("range", "is not given together with from or to", self.range, mend="Leave one of them out.")
         if self.since and self.until and self.since >= self.until:
@@ -140,6 +144,8 @@ class Filter:
             error_text=one.get("error_text"),
             correlation=_parse_id("correlation", one.get("correlation")),
             payload=one.get("payload"),
+            raised=_parse_yes("raised", one.get("raised")),
+            ended_since=_parse_time("ended", one.get("ended")),
             range=_parse_range(one["range"]) if "range" in one else (Range.ALL if since or until else default),
             since=since,
             until=until,
@@ -156,6 +162,8 @@ class Filter:
             "error": self.error_type,
             "error_text": self.error_text,
             "group": self.group,
+            "raised": "yes" if self.raised else None,
+            "ended": _time_text(self.ended_since) if self.ended_since else None,
             "correlation": str(self.correlation) if self.correlation else None,
             "payload": self.payload,
             "from": _time_text(self.since) if self.since else None,
@@ -199,6 +207,14 @@ class Filter:
     def is_of_few(self) -> bool:
         """Whether an index leads to its few messages, whatever the time."""
         return bool(self.find or self.key or self.correlation)
+
+    @property
+    def asks_of_deliveries(self) -> bool:
+        """Whether it finds some deliveries of a message and not others."""
+        return bool(
+            self.subscription or self.states or self.error_type or self.error_text or self.group or self.raised
+            or self.ended_since
+        )  # fmt: skip
 
 
 _PASTED = re.compile(r'"((?:[^"]|"")*)"|([^\s,;]+)')
@@ -295,6 +311,12 @@ def _parse_id(field: str, text: str | None) -> UUID | None:
         return UUID(text) if text is not None else None
     except ValueError:
         raise _invalid(field, "is an id", text or "", mend="Take it from a message's page.") from None
+
+
+def _parse_yes(field: str, text: str | None) -> bool:
+    if text not in {None, "yes"}:
+        raise _invalid(field, "is yes, or left out", text or "", "yes")
+    return text == "yes"
 
 
 def _parse_state(text: str) -> State:

@@ -47,6 +47,7 @@ RIGHTS: dict[str, Role] = {
     "delete view": Role.OPERATOR,
     "pause": Role.ADMIN,
     "resume": Role.ADMIN,
+    "unregister": Role.ADMIN,
     "import": Role.ADMIN,
     "refs backfill": Role.ADMIN,
     "unmask": Role.ADMIN,

@@ -113,7 +113,11 @@ class Subscription:
             "mode": self.mode.value,
             "chain_order": self.order,
             "position": self.position,
-            "policy": {**self.retry.as_json(), **({"role": self.role} if self.role else {})},
+            "policy": {
+                **self.retry.as_json(),
+                "timeout": self.timeout,
+                **({"role": self.role} if self.role else {}),
+            },
             "ordered_by_key": self.ordered_by_key,
             "skips_failed": self.on_failure == "skip",
             "priority": self.priority,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from buslog import db
-from buslog.doctor import Finding, Level, examine
+from buslog.doctor import Finding, Level, examine, work
 from buslog.doctor.model import Look
 from buslog.doctor.server import check_horizon
 from buslog.embedded import EmbeddedServer
@@ -38,7 +38,7 @@ def test_a_database_as_this_build_makes_it_is_well(dsn: str) -> None:
     assert [finding for finding in findings if finding.level is not Level.OK] == []
     assert {finding.check for finding in findings} == {
         "server", "durability", "clock", "connections", "horizon", "schema", "partitions", "tables", "indexes",
-        "plans", "subscriptions", "leases",
+        "plans", "subscriptions", "leases", "series",
     }  # fmt: skip
 
 
@@ -276,6 +276,38 @@ def test_a_paused_subscription_is_a_finding_only_over_a_backlog(by_hand: BusByHa
     assert "buslog resume mail" in finding.mend
 
 
+def test_a_sync_subscriber_that_nobody_hosts_holds_emits_up(by_hand: BusByHand) -> None:
+    by_hand.subscribe("status", "departed")
+    by_hand.run("UPDATE buslog.subscriptions SET mode = 'sync'")
+    finding = only(found(by_hand.dsn, "subscriptions"))
+    assert finding.level is Level.BAD
+    assert finding.found.endswith("status, which is sync: each emit of its names waits BUSLOG_SYNC_WAIT for it")
+    assert "`buslog unregister status`" in finding.mend
+    by_hand.emit("departed")
+    assert "deliveries waiting: 1" in only(found(by_hand.dsn, "subscriptions")).found
+    by_hand.start_worker()
+    assert levels(found(by_hand.dsn, "subscriptions")) == ["ok"]
+
+
+def test_series_that_nobody_keeps(by_hand: BusByHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand.run("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 3)")
+    assert only(found(by_hand.dsn, "series")).found == "not begun; 3 messages to add"
+    by_hand.run("SELECT buslog.fold_series(100)")
+    assert only(found(by_hand.dsn, "series")).found == "up to date"
+    by_hand.run("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 3)")
+    assert only(found(by_hand.dsn, "series")).level is Level.OK
+    by_hand.run("UPDATE buslog.messages SET emitted_at = emitted_at - interval '10 minutes'")
+    finding = only(found(by_hand.dsn, "series"))
+    assert (finding.level, "lack 3 messages, the first of 10 min ago" in finding.found) == (Level.WARN, True)
+    by_hand.run("UPDATE buslog.messages SET source = 'import'")
+    assert only(found(by_hand.dsn, "series")).level is Level.OK, "an imported time is no delay"
+    monkeypatch.setattr(work, "BEHIND_SLOW", 2)
+    finding = only(found(by_hand.dsn, "series"))
+    assert (finding.level, finding.found) == (
+        Level.BAD, "the series lack 2+ messages: charts of them take longer than a look may",
+    )  # fmt: skip
+
+
 def test_an_open_circuit(by_hand: BusByHand) -> None:
     by_hand.subscribe("mail", "ordered")
     by_hand.start_worker()
@@ -329,7 +361,7 @@ def test_a_role_that_may_look_into_some_tables_is_told_of_the_others(by_hand: Bu
     by_check = {finding.check: finding for finding in examine(small_role)}
     assert (by_check["schema"].level, by_check["partitions"].level, by_check["tables"].level) == ("ok", "ok", "ok")
     unseen = {name: finding for name, finding in by_check.items() if finding.level is Level.UNSEEN}
-    assert set(unseen) == {"plans", "subscriptions", "leases"}
+    assert set(unseen) == {"plans", "subscriptions", "leases", "series"}
     assert {finding.mend for finding in unseen.values()} == {"Grant the right, or connect as a role that has it."}
     by_hand.run("GRANT SELECT ON ALL TABLES IN SCHEMA buslog TO onlooker")
     assert {finding.level for finding in examine(small_role)} <= {Level.OK, Level.UNSEEN}

@@ -37,6 +37,8 @@ def filters(draw: st.DrawFn) -> Filter:
         error_text=draw(st.none() | texts),
         correlation=draw(st.none() | st.uuids()),
         payload=draw(st.none() | st.dictionaries(texts, texts, min_size=1, max_size=2).map(json.dumps)),
+        raised=draw(st.booleans()),
+        ended_since=draw(st.none() | moments),
         **times,
     )
 

@@ -17,7 +17,7 @@ from buslog.cli.finding import refs, views
 from buslog.cli.looking import doctor, metrics
 from buslog.cli.many import runs
 from buslog.cli.noting import note
-from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now
+from buslog.cli.operating import cancel, emit, pause, replay, resume, run, run_now, unregister
 from buslog.cli.people import people
 from buslog.cli.privacy import audit, duty, erase
 from buslog.cli.processes import dashboard, up, worker
@@ -87,7 +87,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
-    resume, people, export, import_, note, audit, erase, duty, views, refs,
+    resume, people, export, import_, note, audit, erase, duty, views, refs, unregister,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

@@ -1,4 +1,4 @@
-"""emit, run, replay, run-now, cancel, pause, resume: what a person does to the bus, through `operations`."""
+"""emit, run, replay, run-now, cancel, pause, resume, unregister: what a person does to the bus, through operations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from buslog.desk import Actor
 from buslog.errors import BuslogError, NotFound, OperationRefused
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 from buslog.operations import Operations
+from buslog.registrations import Registrations
 
 if TYPE_CHECKING:
     from buslog.insights import DeliveryDetail, Insights
@@ -192,6 +193,21 @@ def resume(subscription: str, reason: str) -> None:
         moved = operations(database.dsn).resume(subscription, reason=reason)
     document = {"subscription": subscription, "paused": False, "changed": moved}
     give(document, f"{subscription}\t{'resumed' if moved else 'was not paused'}")
+
+
+@click.command(epilog=examples('buslog unregister emails:send_old --reason "moved to billing"'))
+@click.argument("subscription")
+@click.option("--reason", default="", help="Why; it is kept in the audit.")
+def unregister(subscription: str, reason: str) -> None:
+    """Take a subscription off the bus that its code has left behind.
+
+    New messages do not reach it, and no publisher waits for it; what it was already sent stays. Refused while a live
+    worker hosts it. A process that starts with its code registers it again.
+    """
+    with opened() as database:
+        moved = Registrations(database.dsn, Actor.local("cli")).unregister(subscription, reason=reason)
+    document = {"subscription": subscription, "registered": False, "changed": moved}
+    give(document, f"{subscription}\t{'off the bus' if moved else 'was off the bus already'}")
 
 
 Move = Callable[..., list[DeliveryRef]]

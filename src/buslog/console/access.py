@@ -21,6 +21,7 @@ from buslog.operations import Operations
 from buslog.people import People
 from buslog.privacy import Privacy
 from buslog.reemission import Reemission
+from buslog.registrations import Registrations
 from buslog.rights import Role, least_role
 from buslog.views import Views
 
@@ -63,6 +64,10 @@ def operations() -> Operations:
 
 def groups() -> Groups:
     return Groups(dsn(), who())
+
+
+def registrations() -> Registrations:
+    return Registrations(dsn(), who())
 
 
 def people() -> People:

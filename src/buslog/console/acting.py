@@ -99,12 +99,18 @@ def remember(said: str | BuslogError) -> None:
         access.look_again()
 
 
-def _act(verb: str, refs: list[DeliveryRef], token: str) -> None:
-    # Quick clicks arrive one by one, each as a run of its own: a token acts once.
+def is_first(token: str) -> bool:
+    """Whether this token has not acted before. Quick clicks arrive one by one, each as a run of its own."""
     done: set[str] = st.session_state.setdefault(_DONE, set())
     if token in done:
-        return
+        return False
     done.add(token)
+    return True
+
+
+def _act(verb: str, refs: list[DeliveryRef], token: str) -> None:
+    if not is_first(token):
+        return
     operations = access.operations()
     act = {"replay": operations.replay, "run now": operations.run_now, "cancel": operations.cancel}[verb]
     try:

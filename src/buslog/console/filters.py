@@ -6,10 +6,10 @@ widgets from it. So links, Back and reload show what they showed before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
@@ -28,23 +28,25 @@ class FilterBar:
     """The filter of one page: `read` it from the URL, `show` the widgets, `change` it from a button."""
 
     def __init__(
-        self, page: str, *, with_states: bool = True, with_group: bool = True, only_range: bool = False,
+        self, page: str, *, with_states: bool = True, with_group: bool = True, only: Collection[str] = (),
         own: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        """own: parameters of the page's own, which stay when the filter changes."""
+        """only: the parameters that the page takes, of name, subscription and range; all of a Filter's when empty.
+        own: parameters of the page's own, which stay when the filter changes.
+        """
         self._page = page
         self._with_group = with_group
         self._own = own
         self._with_states = with_states
-        self._only_range = only_range
+        self._only = frozenset(only)
 
     def show(self) -> Filter:
         """The widgets; gives back the filter. When the URL is nonsense: they stay, the page stops."""
         filter_, problem = self._read()
         problem = st.session_state.pop(self._key("problem"), problem)
         self._fill_widgets(filter_)
-        if self._only_range:
-            self._range_buttons()
+        if self._only:
+            self._some_widgets(filter_)
         else:
             self._all_widgets(filter_)
             self._chips(filter_)
@@ -91,7 +93,7 @@ class FilterBar:
         """
         if "key" in params and params == st.session_state.get(tables.LEFT_FOR):
             return True
-        return "id" in params or (self._only_range and bool(params.keys() - {"range"}))
+        return "id" in params or (bool(self._only) and bool(params.keys() - self._only))
 
     def _fill_widgets(self, filter_: Filter) -> None:
         since, until = filter_.since, filter_.until
@@ -165,12 +167,7 @@ class FilterBar:
                 placeholder=words.FIND_PLACEHOLDER, help=words.FIND_HOW,
             )  # fmt: skip
         with next(columns):
-            failing = [name for name in known.names if name in known.failing]
-            st.multiselect(
-                "Name", list(dict.fromkeys([*failing, *known.names, *filter_.names])), key=self._key("names"),
-                on_change=self._changed, placeholder=words.ANY_NAME,
-                format_func=lambda name: words.FAILING.format(name=name) if name in known.failing else name,
-            )  # fmt: skip
+            self._names(known, filter_)
         if self._with_states:
             with next(columns):
                 st.multiselect(
@@ -189,11 +186,7 @@ class FilterBar:
             self._between()
 
     def _more(self, known: _Known, filter_: Filter) -> None:
-        given = [filter_.subscription] if filter_.subscription else []
-        st.selectbox(
-            "Subscriber", list(dict.fromkeys([*known.subscriptions, *given])), key=self._key("subscription"),
-            index=None, on_change=self._changed, placeholder=words.ANY_SUBSCRIBER,
-        )  # fmt: skip
+        self._subscriber(known, filter_)
         for name, label, help_ in (
             ("error_type", words.ERROR_TYPE, None),
             ("error_text", words.ERROR_TEXT, None),
@@ -206,11 +199,32 @@ class FilterBar:
             help=markup.literal(words.PAYLOAD_HOW),
         )  # fmt: skip
 
-    def _range_buttons(self) -> None:
-        st.segmented_control(
-            "Time", list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,
-            label_visibility="collapsed",
+    def _names(self, known: _Known, filter_: Filter, width: int | Literal["stretch"] = "stretch") -> None:
+        failing = [name for name in known.names if name in known.failing]
+        st.multiselect(
+            words.NAME, list(dict.fromkeys([*failing, *known.names, *filter_.names])), key=self._key("names"),
+            on_change=self._changed, placeholder=words.ANY_NAME, width=width,
+            format_func=lambda name: words.FAILING.format(name=name) if name in known.failing else name,
         )  # fmt: skip
+
+    def _subscriber(self, known: _Known, filter_: Filter) -> None:
+        given = [filter_.subscription] if filter_.subscription else []
+        st.selectbox(
+            words.SUBSCRIBER, list(dict.fromkeys([*known.subscriptions, *given])), key=self._key("subscription"),
+            index=None, on_change=self._changed, placeholder=words.ANY_SUBSCRIBER, width=300,
+        )  # fmt: skip
+
+    def _some_widgets(self, filter_: Filter) -> None:
+        known = _known()
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            if "name" in self._only:
+                self._names(known, filter_, width=300)
+            if "subscription" in self._only:
+                self._subscriber(known, filter_)
+            st.segmented_control(
+                words.TIME, list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,
+                label_visibility="visible" if len(self._only) > 1 else "collapsed",
+            )  # fmt: skip
 
     def _between(self) -> None:
         with st.container(horizontal=True):
@@ -225,8 +239,7 @@ class FilterBar:
         """What is filtered beside names, states and time, which stand in sight: each can be taken away."""
         chips = [("key", _known().key_field if filter_.key else "", filter_.key, replace(filter_, key=None))]
         for field, label in words.CHIPS.items():
-            nothing: dict[str, Any] = {field: () if field == "find" else None}
-            without = replace(filter_, **nothing)
+            without = replace(filter_, **{field: getattr(Filter(), field)})
             chips.append((field, label, _chip(field, getattr(filter_, field)), without))
         given = [chip for chip in chips if chip[2] and (chip[0] != "group" or self._with_group)]
         if not filter_.is_narrow:
@@ -272,9 +285,23 @@ def _known() -> _Known:
 
 
 def _chip(field: str, value: Any) -> str:
+    if field == "raised":
+        return words.AT_LEAST_ONE if value else ""
+    if field == "ended_since":
+        return clock.stamp(value)
     if field == "find" and value and len(value) > 1:
         return words.MANY_VALUES.format(number=f"{len(value):,}")
     return shorten(joined(value) if field == "find" else str(value or ""), 60)
+
+
+def explicit(filter_: Filter) -> dict[str, str | list[str]]:
+    """The parameters of a link. A range is always among them: a page that is given none shows what it showed last."""
+    params = filter_links.params_of(filter_)
+    return (
+        params
+        if filter_links.VIEW in params or filter_.since or filter_.until
+        else {**params, "range": str(filter_.range)}
+    )
 
 
 def _range_label(value: str) -> str:

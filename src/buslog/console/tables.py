@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -11,14 +11,13 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from buslog.console import auditing, clock, frame, words
-from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow
+from buslog.console import auditing, clock, frame, numbers, words
+from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow, Subscriber, Trouble
 from buslog.message import State
 
 ROW_HEIGHT = 34
 WIDEST, NARROWEST = 300, 149  # pixels, of a column of texts
 ROOM = 1126  # pixels, of a page at 1280
-ROOM_BESIDE, ROOM_ASIDE = 788, 304  # of the two columns at the foot of the Overview
 ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
@@ -74,7 +73,7 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
         "name": _text("Name", [words.some(group.names) for group in groups]),
         "subscription": _text("Subscriber", [words.some(map(words.short, group.subscriptions)) for group in groups]),
     }
-    _grid(columns, key=key, room=ROOM_BESIDE, most_rows=10, alt="Failures grouped by cause")
+    _grid(columns, key=key, room=ROOM, most_rows=10, alt="Failures grouped by cause")
     pressed = st.session_state.get(click)
     return groups[pressed.row] if pressed and pressed.row < len(groups) else None
 
@@ -82,10 +81,48 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
 def worker_table(workers: Sequence[LiveWorker]) -> None:
     columns = {
         "worker": _text("Worker", [worker.worker for worker in workers]),
+        "version": _text("Version", [worker.version or "–" for worker in workers]),
         "running": _number("Running", [worker.running for worker in workers]),
         "started": _text("Started", [clock.ago(worker.started_at) for worker in workers]),
+        "hosts": _text("Hosts", [", ".join(map(words.short, worker.hosts)) or "nothing" for worker in workers]),
     }
-    _grid(columns, key="workers", room=ROOM_ASIDE, most_rows=8, alt="Workers whose lease holds")
+    _grid(columns, key="workers", room=ROOM, most_rows=8, alt="Workers whose lease holds, and what they host")
+
+
+def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscriber | None:
+    """Subscriptions, the worst first; gives back the one whose button was pressed."""
+    click = f"{key}.show"
+    columns = {
+        "show": Column(
+            ["Open"] * len(subscribers), 64, lambda width: st.column_config.ButtonColumn("", key=click, width=width)
+        ),
+        "subscription": _text("Subscriber", [words.short(one.subscription) for one in subscribers]),
+        "trouble": _badges(
+            "Now", [words.TROUBLES[one.trouble] for one in subscribers],
+            {words.TROUBLES[trouble]: words.TROUBLE_TONES[trouble] for trouble in Trouble}, width=106,
+        ),
+        "mode": _text("Mode", [str(one.mode) for one in subscribers]),
+        "ended": _text("Ended", [numbers.rate(one) for one in subscribers], right=True),
+        "failed": _number("Failed", [one.failed for one in subscribers], width=60),
+        "rate": _text("Fail rate", [numbers.share(one.failure_rate) for one in subscribers], right=True),
+        **{
+            share: _text(share, [clock.lasted(took) if took else "–" for took in lasted], right=True)
+            for share, lasted in (
+                ("p50", [one.p50 for one in subscribers]),
+                ("p95", [one.p95 for one in subscribers]),
+                ("p99", [one.p99 for one in subscribers]),
+            )
+        },
+        "backlog": _number("Waiting", [one.backlog for one in subscribers]),
+        "oldest": _text(
+            "Oldest", [clock.lasted(clock.now() - one.oldest) if one.oldest else "" for one in subscribers], right=True
+        ),
+        "workers": _number("Workers", [one.live_workers for one in subscribers], width=66),
+        "names": _text("Names", [", ".join(one.names) for one in subscribers]),
+    }  # fmt: skip
+    _grid(columns, key=key, room=ROOM, most_rows=20, alt="Subscribers, what is wrong with them and their figures")
+    pressed = st.session_state.get(click)
+    return subscribers[pressed.row] if pressed and pressed.row < len(subscribers) else None
 
 
 def rights_table(rows: Sequence[tuple[str, str, str]]) -> None:
@@ -145,8 +182,8 @@ def _pixels(text: str) -> int:
     return round(sum(8.3 if letter.isupper() else 6.5 for letter in text[:100]))
 
 
-def _number(label: str, values: Sequence[int]) -> Column:
-    return Column(values, 70, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
+def _number(label: str, values: Sequence[int], *, width: int = 70) -> Column:
+    return Column(values, width, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
 
 
 def _time(label: str, values: Sequence[datetime]) -> Column:
@@ -160,14 +197,17 @@ def _time(label: str, values: Sequence[datetime]) -> Column:
 
 
 def _states(states: Sequence[State]) -> Column:
+    tones = {words.label(state): words.STATES[state].tone for state in State}
+    return _badges("State", [words.label(state) for state in states], tones, width=108)
+
+
+def _badges(label: str, values: Sequence[str], tones: Mapping[str, str], *, width: int) -> Column:
+    """Words of a few, each in its tone."""
     return Column(
-        [[words.label(state)] for state in states],
-        108,
+        [[value] for value in values],
+        width,
         lambda width: st.column_config.MultiselectColumn(
-            "State",
-            options=[words.label(state) for state in State],
-            color=[words.STATES[state].tone for state in State],
-            width=width,
+            label, options=list(tones), color=list(tones.values()), width=width
         ),
     )
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from buslog.console import clock
 from buslog.filter import Range
-from buslog.insights import Cause, Count, GroupStatus, Reason
-from buslog.message import State
+from buslog.insights import Cause, Count, GroupStatus, Reason, Series, Trouble
+from buslog.message import Mode, State
 from buslog.rights import Role
 
 Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
@@ -75,6 +75,37 @@ NO_WORKER = "No worker is running: what is emitted waits."
 NO_WORKER_HOW = "buslog worker module:bus"
 
 # ── Overview ────────────────────────────────────────────────────────────────────
+
+OVERVIEW_LIVE = "Live"
+OVERVIEW_LIVE_HELP = "Looks again every ten seconds."
+OVERVIEW_NOT_LIVE = "Looked at again only when you ask: a chart of a week or more does not change while you watch."
+OVERVIEW_IGNORES = (
+    "Unfinished, commands: as they are now, whatever time is chosen. Duration: of all names. Workers: of the whole bus."
+)
+OVERVIEW_IGNORES_TIME = "as it is now, whatever time is chosen"
+OVERVIEW_IGNORES_NAMES = "of all names: how long an attempt takes is kept by subscriber, not by name"
+OVERVIEW_IGNORES_FILTER = "of the whole bus, whatever is chosen above"
+OVERVIEW_NOTHING = "Nothing was emitted in this time."
+OVERVIEW_NOTHING_LIKE_IT = "Nothing in this time matches this filter."
+OVERVIEW_NOTHING_NEW = "No new failure since you last looked, {ago}."
+OVERVIEW_NEW = "Since you last looked, {ago}: {new}."
+CHART_NOTE = "By {bucket}, each where its message was emitted. Click a bar to see what is behind it."
+CHART_PARTIAL = "Pale bars are cut by the time that is chosen, or not over yet."
+CHART_OF_ROWS = "Bars count deliveries, as the list does."
+CHART_WITHOUT_ERRORS = "Errors are left out: they are counted by name and subscriber, not by the state of a delivery."
+CHART_RELEASES = "Dotted lines: the first worker with a new release of your code."
+
+
+def chart_note(series: Series, bucket: str) -> str:
+    """What a chart shows, and what it leaves out."""
+    notes = (
+        CHART_NOTE.format(bucket=bucket),
+        CHART_PARTIAL,
+        CHART_OF_ROWS if series.counts_rows else "",
+        "" if series.knows_errors else CHART_WITHOUT_ERRORS,
+    )
+    return " ".join(filter(None, notes))
+
 
 # ── Failures ────────────────────────────────────────────────────────────────────
 
@@ -180,8 +211,10 @@ PAYLOAD_HOW = (
 )
 CHIPS = {
     "find": "find", "subscription": "subscriber", "error_type": "error", "error_text": "error text",
-    "group": "failure group", "correlation": "thread", "payload": "payload",
+    "group": "failure group", "raised": "errors", "ended_since": "ended since", "correlation": "thread",
+    "payload": "payload",
 }  # fmt: skip
+NAME, SUBSCRIBER, TIME, AT_LEAST_ONE = "Name", "Subscriber", "Time", "at least one"
 MANY_VALUES = "{number} pasted values"
 TAKE_AWAY = "Take this filter away"
 CLEAR_ALL, CLEAR_FILTER = "Clear all", "Clear the filter"
@@ -342,6 +375,57 @@ KEY_SINCE_REPLAY = "after a replay"
 
 # ── Subscribers ─────────────────────────────────────────────────────────────────
 
+NO_SUBSCRIBERS = "No subscriber is registered yet."
+NO_SUBSCRIBERS_HOW = '@bus.on("shipmentDeparted")\nasync def notify_customer(message): ...'
+SUBSCRIBERS_NOTE = (
+    "What is wrong comes first. Figures are of deliveries whose message was emitted {when}; what waits is as it is "
+    "now. Failure rate: failed ÷ (succeeded + failed). Half of the last attempts stayed below p50, 95 of 100 below p95."
+)
+TROUBLES: dict[Trouble, str] = {
+    Trouble.NONE: "✓ well",
+    Trouble.FAILING: "✕ failures",
+    Trouble.UNHOSTED: "◌ not hosted",
+    Trouble.PAUSED: "‖ paused",
+    Trouble.OUTAGE: "⚡ outage",
+    Trouble.WAITING_FOR_NOBODY: "✕ stuck",
+}
+TROUBLE_TONES: dict[Trouble, str] = {
+    Trouble.NONE: "#009E73",
+    Trouble.FAILING: "#E69F00",
+    Trouble.UNHOSTED: "#8A91A0",
+    Trouble.PAUSED: "#8E7CC3",
+    Trouble.OUTAGE: "#D55E00",
+    Trouble.WAITING_FOR_NOBODY: "#D55E00",
+}
+OFF_THE_BUS = "It is off the bus: new messages do not reach it. What it was sent before stays, and can be cancelled."
+NOBODY_HOSTS = (
+    "No live worker hosts it. Start a worker that carries its code; if its code is gone, take it off the bus."
+)
+NOBODY_HOSTS_WAITING = "{waiting} until one does."
+KEEPS_EMITS_WAITING = (
+    "Publishers wait for it: each emit of {names} is held up for BUSLOG_SYNC_WAIT (30 s by default), because it is "
+    "sync and nobody answers."
+)
+OUTAGE = "Its circuit has been open {since}: what it calls is held to be down, and one delivery at a time is tried."
+PAUSED = "Paused {since}{by}{why}. Its deliveries wait; nobody claims them."
+PAUSE_MEANS = "Nobody claims its deliveries until it is resumed. What runs goes on; what is emitted waits."
+PAUSE_HOLDS_EMITS = "It is sync: each emit of its names waits up to BUSLOG_SYNC_WAIT (30 s by default) for it."
+UNREGISTER_MEANS = (
+    "New messages do not reach it, and no publisher waits for it. What it was sent before stays until somebody cancels "
+    "it. A process that starts with its code puts it back."
+)
+WAS_SO_ALREADY = "It was so already: somebody was quicker."
+UNREGISTER_NOT = {
+    True: "A live worker hosts it: take it out of the code first.",
+    False: "It is off the bus already.",
+}
+MODES = {
+    Mode.ASYNC: "async: the publisher does not wait",
+    Mode.SYNC: "sync: the publisher waits for it",
+    Mode.SERIAL: "serial: one after the other, in order",
+}
+
+
 # ── Replays ─────────────────────────────────────────────────────────────────────
 
 # ── Audit ───────────────────────────────────────────────────────────────────────
@@ -436,6 +520,7 @@ VERBS: dict[str, str] = {
     "delete view": "Delete a view of one's own",
     "pause": "Pause a subscription",
     "resume": "Resume a subscription",
+    "unregister": "Take a subscription off the bus",
     "import": "Take over history from elsewhere",
     "refs backfill": "Look through the log for refs",
     "unmask": "See masked fields",

@@ -11,7 +11,7 @@ from buslog import db
 from buslog.doctor.model import Finding, Level, Look
 from buslog.doctor.server import check_clock, check_connections, check_durability, check_horizon, check_version
 from buslog.doctor.tables import check_indexes, check_partitions, check_plans, check_tables
-from buslog.doctor.work import check_leases, check_subscriptions
+from buslog.doctor.work import check_leases, check_series, check_subscriptions
 from buslog.errors import DatabaseUnavailable, Misconfigured, NotPermitted
 
 __all__ = ["Finding", "Level", "examine"]
@@ -24,7 +24,7 @@ SERVER_CHECKS: dict[str, Check] = {
 }  # fmt: skip
 SCHEMA_CHECKS: dict[str, Check] = {
     "partitions": check_partitions, "tables": check_tables, "indexes": check_indexes, "plans": check_plans,
-    "subscriptions": check_subscriptions, "leases": check_leases,
+    "subscriptions": check_subscriptions, "leases": check_leases, "series": check_series,
 }  # fmt: skip
 
 

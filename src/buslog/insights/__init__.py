@@ -5,6 +5,7 @@ fixed ones are statements under sql/.
 """
 
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
+from buslog.insights.figures import Subscriber, Trouble
 from buslog.insights.keys import KeyMessage, KeyNow, KeyPage, Waiting
 from buslog.insights.model import (
     AttemptDetail,
@@ -28,10 +29,11 @@ from buslog.insights.model import (
     Point,
     SavedView,
     Series,
-    Subscriber,
     Tally,
     ToErase,
+    failure_rate,
 )
+from buslog.insights.overview import Overview, Release
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
@@ -72,11 +74,13 @@ __all__ = [
     "Note",
     "OperationDetail",
     "Outside",
+    "Overview",
     "Page",
     "Person",
     "Point",
     "Raised",
     "Reason",
+    "Release",
     "SavedView",
     "Series",
     "Shift",
@@ -86,5 +90,7 @@ __all__ = [
     "Thread",
     "ThreadMessage",
     "ToErase",
+    "Trouble",
     "Waiting",
+    "failure_rate",
 ]

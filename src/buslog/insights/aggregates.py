@@ -97,13 +97,16 @@ def series(connection: Connection, filter_: Filter, now: datetime) -> Series:
     if since is None or until is None:
         return Series(_BUCKETS[-1], [])
     bucket = next((b for b in _BUCKETS if (until - since) / b < _MOST_BUCKETS), _BUCKETS[-1])
-    if rollup.can_tell(filter_) and not filter_.states and bucket >= rollup.MINUTE:
-        points = rollup.series_of(connection, filter_, now, bucket)
-    else:
-        points = _counted(connection, filter_, now, bucket)
+    is_folded = rollup.can_tell(filter_) and bucket >= rollup.MINUTE
+    points = (rollup.series_of if is_folded else _counted)(connection, filter_, now, bucket)
     first = MONDAY + (since - MONDAY) // bucket * bucket
     steps = (until - first) // bucket + 1
-    return Series(bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))])
+    asked = filter_.bounds(now)
+    return Series(
+        bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))],
+        counts_rows=filter_.asks_of_deliveries, knows_errors=not (is_folded and filter_.states),
+        since=asked[0], until=asked[1],
+    )  # fmt: skip
 
 
 def _counted(
@@ -138,15 +141,14 @@ def _extent(connection: Connection, filter_: Filter, now: datetime) -> tuple[dat
 
 def _by_time(query: Select[Any], identity: ColumnElement[Any], bucket: timedelta, counted: Any) -> Select[Any]:
     """By the time that the message's id carries, without a look at the message."""
-    at = rollup.binned(func.buslog.id_time(identity), bucket).label("at")
+    at = rollup.binned(rollup.said_at(identity), bucket).label("at")
     return query.with_only_columns(at, counted).group_by(at)
 
 
 def _messages_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select[Any]:
-    if _asks_of_deliveries(filter_):
+    if filter_.asks_of_deliveries:
         rows = log_rows(filter_, now, is_counted=True)
-        message_id = rows.d.c.message_id
-        return _by_time(rows.select(), message_id, bucket, func.count(message_id.distinct()))
+        return _by_time(rows.select(), rows.d.c.message_id, bucket, func.count())
     query = select(messages.c.id).where(*message_clauses(filter_, filter_.bounds(now)))
     return _by_time(query, messages.c.id, bucket, func.count())
 
@@ -156,7 +158,7 @@ def _errors_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Select
     raised = attempts.c
     bounds = filter_.bounds(now)
     query: Select[Any]
-    if _asks_of_deliveries(filter_):
+    if filter_.asks_of_deliveries:
         rows = log_rows(filter_, now, is_counted=True)
         same = (raised.message_id == rows.d.c.message_id) & (raised.subscription_id == rows.d.c.subscription_id)
         query = rows.select().join_from(rows.source, attempts, same)
@@ -176,10 +178,6 @@ def _failures_by_time(filter_: Filter, now: datetime, bucket: timedelta) -> Sele
         return None
     rows = log_rows(failed, now, is_counted=True)
     return _by_time(rows.select(), rows.d.c.message_id, bucket, func.count())
-
-
-def _asks_of_deliveries(filter_: Filter) -> bool:
-    return bool(filter_.states or filter_.subscription or filter_.error_type or filter_.error_text or filter_.group)
 
 
 # ── failures ────────────────────────────────────────────────────────────────────

@@ -11,8 +11,13 @@ from uuid import UUID
 from buslog.filter import Filter
 from buslog.insights.rows import Cursor
 from buslog.message import DeliveryRef, Kind, Mode, State
-from buslog.retry import RetryPolicy
 from buslog.rights import Role
+
+
+def failure_rate(succeeded: int, failed: int) -> float | None:
+    """Failed ÷ (succeeded + failed): what a person cancelled is neither. None where nothing ended so."""
+    ran = succeeded + failed
+    return failed / ran if ran else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bucket of a chart, from `at` on."""
+    """One bucket of a chart, from `at` on. `messages`: see `Series.counts_rows`."""
 
     at: datetime
     messages: int = 0
@@ -96,10 +101,24 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Counts over time without gaps, oldest first, each by the time its message was emitted."""
+    """Counts over time without gaps, oldest first, each by the time its message was emitted.
+
+    `counts_rows`: the filter asks for certain deliveries, and `messages` counts the rows of the Log that it finds, not
+    their messages. `knows_errors`: False where errors are not told apart by what was asked, and are left at 0.
+    `since` and `until`: the filter's time, where it has bounds; the first and the last bucket may reach beyond.
+    """
 
     bucket: timedelta
     points: list[Point]
+    counts_rows: bool = False
+    knows_errors: bool = True
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def ends(self, point: Point) -> tuple[datetime, datetime]:
+        """The time that a bucket counts: its own, within the filter's."""
+        since, until = point.at, point.at + self.bucket
+        return max(since, self.since or since), min(until, self.until or until)
 
     @property
     def messages(self) -> int:
@@ -181,10 +200,11 @@ class FailureSample:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Unfinished deliveries now, by state, and when the message of the oldest was emitted."""
+    """Unfinished deliveries now, by state; the message of the oldest, and when it was emitted."""
 
     by_state: dict[State, int]
     oldest: datetime | None
+    oldest_message: UUID | None
 
     @property
     def total(self) -> int:
@@ -200,39 +220,6 @@ class LiveWorker:
     started_at: datetime
     hosts: list[str]
     running: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """A subscription: what became of its deliveries of messages of some time, and how it is now.
-
-    p50, p95, p99: what these shares of the last attempts stayed below, to within a tenth; None where none ran.
-    `per_second`: deliveries that ended, by the length of the time; None where the time has no bound.
-    `backlog`: unfinished deliveries; `oldest`: when the message of the oldest one that waits was emitted.
-    """
-
-    subscription: str
-    mode: Mode
-    policy: RetryPolicy
-    is_active: bool
-    succeeded: int
-    failed: int
-    cancelled: int
-    per_second: float | None
-    p50: timedelta | None
-    p95: timedelta | None
-    p99: timedelta | None
-    backlog: int
-    oldest: datetime | None
-    live_workers: int
-    paused_at: datetime | None
-    circuit_opened_at: datetime | None
-
-    @property
-    def failure_rate(self) -> float | None:
-        """Failed ÷ ended by running; None where none has."""
-        ran = self.succeeded + self.failed
-        return self.failed / ran if ran else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from sqlalchemy import Text, cast, func
 from buslog import db
 from buslog.errors import NotFound
 from buslog.filter import Filter
-from buslog.insights import aggregates, audits, failures, figures, keys, search, thread, why
+from buslog.insights import aggregates, audits, failures, figures, keys, overview, search, thread, why
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
+from buslog.insights.figures import Subscriber
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -41,10 +42,10 @@ from buslog.insights.model import (
     Page,
     SavedView,
     Series,
-    Subscriber,
     Tally,
     ToErase,
 )
+from buslog.insights.overview import Overview
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
 from buslog.insights.shifts import Shift
@@ -249,9 +250,18 @@ class Insights:
 
     # ── the bus now ─────────────────────────────────────────────────────────────
 
-    def backlog(self) -> Backlog:
-        rows = self._read("backlog")
-        return Backlog({State(row[0]): row[1] for row in rows}, rows[0][2] if rows else None)
+    def overview(self, filter_: Filter, *, now: datetime | None = None) -> Overview:
+        """The figures of the Overview, all of one snapshot.
+
+        Raises `InvalidFilter` when the filter asks for anything but names, a subscription and a time.
+        """
+        with self._reading() as connection:
+            return overview.read(connection, filter_, now or _now())
+
+    def backlog(self, filter_: Filter | None = None) -> Backlog:
+        """What has not ended, of a filter's names and subscription, of any time."""
+        with self._reading() as connection:
+            return overview.backlog(connection, filter_ or Filter(), _now())
 
     def subscribers(self, filter_: Filter, *, now: datetime | None = None) -> list[Subscriber]:
         """The subscriptions on the bus, in alphabetical order, with their figures over the filter's time.

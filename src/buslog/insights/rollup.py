@@ -31,12 +31,18 @@ from buslog import db
 from buslog.filter import EARLIEST, LATEST, Filter
 from buslog.insights.rows import id_clauses, message_clauses, subscription_number
 from buslog.insights.tables import MEASURES, XID8, deliveries, durations, facts, messages, series, subscriptions
-from buslog.message import ENDED_STATES, MESSAGE_STATES, State
+from buslog.message import ENDED_STATES, MESSAGE_STATES, OPEN_STATES, State
 
 MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # weeks begin on it, and every bucket lies on a multiple from it
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-_SAID_AT: ColumnElement[Any] = func.buslog.id_time(facts.c.message_id)
+
+def said_at(identity: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The time that a message's id carries."""
+    return func.buslog.id_time(identity)
+
+
+_SAID_AT = said_at(facts.c.message_id)
 
 
 class Piece(NamedTuple):
@@ -63,7 +69,10 @@ class Folded(NamedTuple):
 
 def can_tell(filter_: Filter) -> bool:
     """Whether the series know what a filter asks for. They know the states as counts, not which message has which."""
-    return not (filter_.is_of_few or filter_.error_type or filter_.error_text or filter_.payload or filter_.group)
+    return not (
+        filter_.is_of_few or filter_.error_type or filter_.error_text or filter_.payload or filter_.group
+        or filter_.raised or filter_.ended_since
+    )  # fmt: skip
 
 
 def counts(
@@ -85,16 +94,26 @@ def counts(
 def series_of(
     connection: Connection, filter_: Filter, now: datetime, bucket: timedelta
 ) -> dict[datetime, dict[str, int]]:
-    """Messages, errors and failures by bucket of time, of those that have any."""
-    # A message has one delivery of a subscription at most.
-    said = ENDED_STATES if filter_.subscription else ("messages",)
-    points = {
-        at: {"messages": sum(point[one] for one in said), "errors": point["errors"], "failures": point["failed"]}
-        for at, point in counts(connection, filter_, now, bucket).items()
-    }
-    if filter_.subscription:
-        start = binned(func.buslog.id_time(deliveries.c.message_id), bucket)
-        for at, number in connection.execute(_open(filter_, now, start)):
+    """Messages, errors and failures by bucket of time, of those that have any. Of a filter with states its rows instead
+    of messages, and no errors: an error knows of no state.
+    """
+    asked = set(filter_.states)
+    if asked:
+        said = [state.value for state in (*ENDED_STATES, *MESSAGE_STATES) if state in asked]
+    else:
+        # A message has one delivery of a subscription at most.
+        said = [state.value for state in ENDED_STATES] if filter_.subscription else ["messages"]
+    points = {}
+    if said:
+        for at, point in counts(connection, filter_, now, bucket).items():
+            points[at] = {
+                "messages": sum(point[one] for one in said),
+                "errors": 0 if asked else point["errors"],
+                "failures": 0 if asked and State.FAILED not in asked else point["failed"],
+            }
+    if asked & set(OPEN_STATES) or (filter_.subscription and not asked):
+        start = binned(said_at(deliveries.c.message_id), bucket)
+        for at, number in connection.execute(unfinished(filter_, now, start)):
             point = points.setdefault(at.astimezone(UTC), {"messages": 0})
             point["messages"] += number
     return points
@@ -102,7 +121,7 @@ def series_of(
 
 def by_state(connection: Connection, filter_: Filter, now: datetime) -> dict[State, int]:
     """How many rows are in each state, of those that have any."""
-    states = _open(filter_, now, cast(deliveries.c.state, Text))
+    states = unfinished(filter_, now, cast(deliveries.c.state, Text))
     found = {State(state): number for state, number in connection.execute(states)}
     for point in counts(connection, filter_, now, None).values():
         found |= {state: point[state] for state in (*ENDED_STATES, *MESSAGE_STATES) if point[state]}
@@ -232,15 +251,22 @@ def _asked(filter_: Filter, table: Any, *, each: bool) -> list[ColumnElement[Any
     return asked
 
 
-def _open(filter_: Filter, now: datetime, group: ColumnElement[Any]) -> Select[Any]:
-    """How many unfinished deliveries there are of each group: they are few, and counted live."""
-    bounds, of = filter_.bounds(now), group.label("of")
-    query = select(of, func.count()).select_from(deliveries).where(*id_clauses(deliveries.c.message_id, bounds))
-    query = query.group_by(of)
+def unfinished(filter_: Filter, now: datetime, group: ColumnElement[Any]) -> Select[Any]:
+    """How many unfinished deliveries of a filter there are of each group: they are few, and counted live."""
+    of = group.label("of")
+    return unfinished_of(filter_, now, of, func.count()).group_by(of)
+
+
+def unfinished_of(filter_: Filter, now: datetime, *columns: ColumnElement[Any]) -> Select[Any]:
+    bounds = filter_.bounds(now)
+    query = select(*columns).select_from(deliveries).where(*id_clauses(deliveries.c.message_id, bounds))
     if filter_.names:
         query = query.join(messages, messages.c.id == deliveries.c.message_id).where(*message_clauses(filter_, bounds))
     if filter_.subscription:
         query = query.where(deliveries.c.subscription_id == subscription_number(filter_.subscription))
+    if filter_.states:
+        # As text: the states of a filter need not be some that an unfinished delivery can have.
+        query = query.where(_is_among(cast(deliveries.c.state, Text), [state.value for state in filter_.states]))
     return query
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     func,
     literal,
     literal_column,
@@ -39,6 +40,7 @@ from buslog.insights import search
 from buslog.insights.search import Way
 from buslog.insights.tables import (
     attempts,
+    attempts_table,
     deliveries,
     ended_deliveries,
     failures,
@@ -201,6 +203,10 @@ def _asked_of_delivery(filter_: Filter, d: Any) -> list[Column]:
         clauses.append(d.c.error_type == filter_.error_type)
     if filter_.error_text:
         clauses.append(d.c.error.icontains(filter_.error_text, autoescape=True))
+    if filter_.raised:
+        clauses.append(_has_raised(d))
+    if filter_.ended_since:
+        clauses.append(d.c.finished_at >= literal(filter_.ended_since, DateTime(timezone=True)))
     return clauses
 
 
@@ -241,6 +247,12 @@ def subscription_name(number: Column) -> Any:
 
 def subscription_mode(number: Column) -> Any:
     return select(cast(subscriptions.c.mode, Text)).where(subscriptions.c.id == number).scalar_subquery()
+
+
+def _has_raised(d: Any) -> Column:
+    raised = attempts_table.alias("raised")
+    same = (raised.c.message_id == d.c.message_id) & (raised.c.subscription_id == d.c.subscription_id)
+    return exists().where(same)
 
 
 # ── the deliveries, open and ended, and the messages without any ────────────────

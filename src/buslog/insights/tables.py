@@ -73,7 +73,7 @@ failures = table(
     schema="buslog",
 ).alias("w")
 
-attempts = table(
+attempts_table = table(
     "attempts",
     column("message_id", Uuid()),
     column("subscription_id", Integer()),
@@ -82,7 +82,8 @@ attempts = table(
     column("error_type", Text()),
     column("error", Text()),
     schema="buslog",
-).alias("a")
+)
+attempts = attempts_table.alias("a")
 
 subscriptions = table(
     "subscriptions",

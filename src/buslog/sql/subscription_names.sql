@@ -1,2 +1,2 @@
--- Every subscription ever registered. Called by operations.pause and operations.resume.
+-- Every subscription ever registered. Called by operations.pause and operations.resume, and by insights.
 SELECT s.subscription FROM buslog.subscriptions s

@@ -1,2 +1,2 @@
--- Takes names away from a subscription. Called by store.unregister.
+-- Takes names away from a subscription. Called by store.unregister and registrations.unregister.
 SELECT buslog.unregister(%b::text, %b::text[])

@@ -231,6 +231,15 @@ def test_a_note_is_written_about_a_key_or_a_message(cli: Cli, connection: db.Con
     assert cli("note", "about what?").code == 2
 
 
+def test_what_its_code_left_behind_is_taken_off_the_bus(cli: Cli, connection: db.Connection) -> None:
+    connection.execute("SELECT buslog.register('old', '{ordered}', 'event', '{}', NULL, '', 'test')")
+    assert cli("unregister", "old", "--reason", "moved").out == "old\toff the bus\n"
+    assert cli("unregister", "old", "--json").document == {"subscription": "old", "registered": False, "changed": False}
+    assert connection.execute("SELECT verb, subscription, reason FROM buslog.operations").fetchall() == [
+        ("unregister", "old", "moved"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["replay", "run-now", "cancel"])
 def test_a_message_that_does_not_exist_ends_with_1_and_an_id_that_is_none_with_2(cli: Cli, command: str) -> None:
     done = cli(command, str(uuid.uuid4()))
