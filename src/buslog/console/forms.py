@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from buslog.operations import schema_errors
+from buslog.operations import schema_validator
 
 _DEEPEST = 1  # objects in objects; what lies deeper is typed as JSON
 
@@ -94,7 +94,7 @@ def faults(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict
     if schema is None:
         return {}
     found: dict[str, str] = {}
-    for error in schema_errors(payload, schema):
+    for error in schema_validator(schema).iter_errors(payload):
         path = [str(part) for part in error.absolute_path if not isinstance(part, int)]
         if error.validator == "required":
             missing = next((name for name in error.validator_value if name not in error.instance), "")

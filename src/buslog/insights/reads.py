@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.filter import Filter
-from buslog.insights import aggregates, failures, figures
+from buslog.insights import aggregates, commands, failures, figures
 from buslog.insights.model import (
     AttemptDetail,
     Backlog,
@@ -43,7 +43,6 @@ from buslog.insights.model import (
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
 from buslog.message import Kind, Mode, State
-from buslog.rights import Role
 
 PAGE = 50
 ERROR_SHOWN = 300  # characters of an error in a list
@@ -197,17 +196,31 @@ class Insights:
         return next(iter(people(self._read("people", person=person, places=1))), None)
 
     def commands(self) -> list[Command]:
-        return [
-            Command(
-                name, subscription, description, json.loads(schema) if schema else None, is_hosted, role and Role(role)
-            )
-            for name, subscription, description, schema, is_hosted, role in self._read("command_cards")
-        ]
+        """The registered commands, in alphabetical order."""
+        with self._reading() as connection:
+            return commands.cards(connection)
 
     def command_runs(self, name: str, *, places: int = 10) -> list[CommandRun]:
         """The latest runs of a command, newest first."""
-        rows = self._read("command_runs", command=name, places=places)
-        return [CommandRun(*_typed(row, {5: State})) for row in rows]
+        with self._reading() as connection:
+            return commands.runs(connection, name, places)
+
+    def command_runs_for(
+        self, name: str, keys: Sequence[str], since: datetime, *, places: int = 50
+    ) -> list[CommandRun]:
+        """Runs of a command for any of these keys since a moment, newest first."""
+        with self._reading() as connection:
+            return commands.runs_for(connection, name, keys, since, places)
+
+    def batch_states(self, name: str, batch: UUID) -> dict[State, int]:
+        """How far the runs of a command are that were started together."""
+        with self._reading() as connection:
+            return commands.batch_states(connection, name, batch)
+
+    def batch_runs(self, name: str, batch: UUID, *, places: int = 50) -> list[CommandRun]:
+        """Those runs, the failed first, then the open ones."""
+        with self._reading() as connection:
+            return commands.batch_runs(connection, name, batch, places)
 
     # ── inside ──────────────────────────────────────────────────────────────────
 
