@@ -4,7 +4,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
+from buslog.console import access, acting, charts, clock, exporting, frame, markup, problems, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.filter import Filter, Range
 from buslog.insights import Cursor, Page, Tally
@@ -73,7 +73,7 @@ if page.rows:
     tally = insights.tally(filter_)
     with actions:
         st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.address(filter_), help_=f"All {tally.rows} rows of this filter")
+        exporting.menu(filter_, f"{tally.rows} rows")
     markup.quiet(told(tally))
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())

@@ -102,7 +102,8 @@ def test_the_log_is_filtered_by_key_and_exported_whole(dashboard: Dashboard, pag
     expect(page.get_by_text("120 rows:")).to_be_visible()
     expect(page).to_have_url(re.compile("key=BULK-1"))
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export CSV").click()
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     assert download.value.suggested_filename.startswith("buslog-BULK-1-last-24h-")
     with download.value.path().open(newline="") as file:
         rows = list(csv.DictReader(file))
