@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from buslog.console.batch import Batch, RowFault, pasted, read_csv
+from buslog.console.batch import Batch, pasted, read_csv
 from buslog.console.forms import fields_of
 from buslog.errors import InvalidImport
 
@@ -61,17 +61,21 @@ def test_a_file_of_any_country_is_read(text: str) -> None:
 
 def test_every_fault_is_named_by_row_and_column() -> None:
     batch = read(
-        "shipmentId,newest,is_dry,since,speed,carrier.scac\nS-1,3,,,,\nS,x,perhaps,31.1.2026,warp,m\n\n,200,,,,\nS-1,3,,,,\nS-9\n"
+        "shipmentId,newest,is_dry,since,speed,carrier.scac\nS-1,3,,,,\nS,x,perhaps,31.1.2026,warp,m\n\n"
+        ",200,,,,\nS-1,3,,,,\nS-9\n"
     )
-    assert batch.faults == [
-        RowFault(3, "is_dry", "is true or false"),
-        RowFault(3, "since", "is a date such as 2026-01-31"),
-        RowFault(3, "speed", "is one of quick, full"),
-        RowFault(3, "newest", "is a whole number"),
-        RowFault(5, "shipmentId", "is required"),
-        RowFault(6, "", "says the same as row 2"),
-        RowFault(7, "", "has 1 cells where the header names 6 columns"),
-    ]
+    found = {(fault.row, fault.column): fault.told for fault in batch.faults}
+    assert found == {
+        (3, "is_dry"): "is true or false",
+        (3, "since"): "is a date such as 2026-01-31",
+        (3, "speed"): "is one of quick, full",
+        (3, "newest"): "is a whole number",
+        (3, "shipmentId"): "has at least 3 characters",
+        (3, "carrier.scac"): "matches ^[A-Z]{4}$",
+        (5, "shipmentId"): "is required",
+        (6, ""): "says the same as row 2",
+        (7, ""): "has 1 cells where the header names 6 columns",
+    }
     (short,) = read("shipmentId,carrier.scac\nS-1,m\n").faults
     assert (short.row, short.column) == (2, "carrier.scac")
 

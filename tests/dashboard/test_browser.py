@@ -179,7 +179,7 @@ def test_a_command_is_run_from_its_form_and_its_result_is_shown(dashboard: Dashb
     schema = {"type": "object", "required": ["shipmentId"], "properties": {"shipmentId": {"type": "string"}}}
     dashboard.bus.subscribe("tracking.resync", "resyncTracking", kind="command", schema=json.dumps(schema))
     page.goto(f"{dashboard.address}/commands?command=resyncTracking")
-    page.get_by_label("shipmentId").fill("RUN-1")
+    page.get_by_role("textbox", name="shipmentId").fill("RUN-1")
     page.get_by_role("button", name="Run resyncTracking").click()
     expect(page.get_by_text("○ pending").first).to_be_visible()
     dashboard.bus.work()

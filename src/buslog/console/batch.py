@@ -190,10 +190,8 @@ def _asked(
                 place = place.setdefault(name, {})
             place[last] = value
     payload, unfit = forms.payload_of(fields, typed)
-    wrong |= unfit
-    if validator is not None and not wrong:
-        wrong |= forms.faults_found(payload, validator)
-    return Asked(payload, key), wrong
+    found = {} if validator is None else forms.faults_found(payload, validator)
+    return Asked(payload, key), {**found, **wrong, **unfit}
 
 
 def _typed(field: Field, cell: str) -> Any:

@@ -185,11 +185,12 @@ _SCALARS = {
     "string": Input.TEXT, "integer": Input.INTEGER, "number": Input.NUMBER, "boolean": Input.BOOLEAN,
 }  # fmt: skip
 _TIMES = {"date": Input.DATE, "date-time": Input.TIME}
+_UNSAID = {("minLength", 1), *(("format", name) for name in _TIMES)}  # said by what is asked for already
 
 
 def _rules(schema: Mapping[str, Any]) -> Iterator[str]:
     for keyword, told in words.RULES.items():
-        if schema.get(keyword) is not None and (keyword, schema[keyword]) != ("minLength", 1):
+        if schema.get(keyword) is not None and (keyword, schema[keyword]) not in _UNSAID:
             yield told.format(schema[keyword])
 
 

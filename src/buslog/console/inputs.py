@@ -112,7 +112,7 @@ def _widget(field: Field, start: Any, key: str) -> Any:
     label = markup.literal(field.label) + ("" if field.is_required else " · optional")
     rules = ", ".join(field.rules)
     if rules:
-        label += f" :gray[:small[{markup.literal(rules)}]]"
+        label += f" · {markup.literal(rules)}"
     shown: dict[str, Any] = {"key": key, "help": markup.literal(field.help) or None}
     match field.input:
         case Input.INTEGER | Input.NUMBER:

@@ -116,6 +116,8 @@ def _batch(command: Command, started: UUID) -> None:
             rows = [(run.key or "", words.label(run.state), f"{run.error_type or ''}: {run.error or ''}".strip(": "))
                     for run in found]  # fmt: skip
             st.dataframe(pd.DataFrame(rows, columns=["Key", "State", "Last error"]), hide_index=True, height=240,
+                         column_config={"Key": st.column_config.Column(width="small"),
+                                        "State": st.column_config.Column(width="small")},
                          key=f"batch.{started}", alt="Runs that have not succeeded")  # fmt: skip
         else:
             markup.quiet(words.BATCH_ALL_DONE)

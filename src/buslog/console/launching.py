@@ -46,8 +46,6 @@ def form(command: Command) -> None:
     way = st.segmented_control("Run it for", ways, default=words.RUN_ONE, required=True, key=f"{seed}.way",
                                label_visibility="collapsed")  # fmt: skip
     shown: Draft = st.session_state.get(f"{seed}.{way}.draft", Draft())
-    if shown.faults or shown.rows:
-        inputs.fault(words.FAULTS_ABOVE)
     inputs.fault(shown.faults.get(""))
     if way == words.RUN_FILE:
         count, read = _file(command, fields, seed)
@@ -56,6 +54,8 @@ def form(command: Command) -> None:
         _row_faults(shown.rows)
     reason = st.text_input("Reason · optional", key=f"{seed}.reason", max_chars=200,
                            placeholder="Kept with the operation")  # fmt: skip
+    if shown.faults or shown.rows:
+        inputs.fault(words.FAULTS_ABOVE)
     # The token is the button's own: a click that arrives late finds another button, and an emit knows it.
     token: str = st.session_state.setdefault(f"{command.name}.token", secrets.token_hex(16))
     label = f"Run {markup.literal(command.name)}" + (f" {count:,} times" if count > 1 else "")
@@ -293,7 +293,11 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
         if count > TYPED_ABOVE:
             typed = st.text_input(words.TYPE_COUNT.format(count=count), key=f"launch.count.{token}")
         label = "Run anyway" if lately else f"Run {words.plural(count, 'time')}"
-        sent = st.form_submit_button(label, type="primary", key=f"launch.go.{token}")
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            left = st.form_submit_button("Leave it", key=f"launch.leave.{token}")
+            sent = st.form_submit_button(label, type="primary", key=f"launch.go.{token}")
+    if left:
+        st.rerun()
     if sent and count > TYPED_ABOVE and typed.strip().replace(",", "") != str(count):
         inputs.fault(words.TYPE_COUNT_FAULT.format(count=count))
     elif sent:
@@ -302,12 +306,14 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
 
 
 def _show_lately(command: Command, lately: list[CommandRun]) -> None:
-    keys = len({run.key for run in lately})
     with st.container(border=True):
         st.markdown(f":material/history: **{words.RAN_LATELY}**")
         markup.quiet(
             words.RAN_LATELY_MORE.format(
-                count=words.plural(keys, "key"), command=command.name, minutes=settings().rerun_minutes
+                runs=words.plural(len(lately), "run"),
+                command=command.name,
+                keys=words.plural(len({run.key for run in lately}), "key"),
+                minutes=settings().rerun_minutes,
             )
         )
         for run in lately[:LOOKED_AT]:
