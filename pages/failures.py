@@ -88,7 +88,7 @@ def one_cause() -> None:
     if group.count:
         with actions:
             st.button("Refresh", icon=":material/refresh:")
-            exporting.menu(filter_, words.plural(group.count, "failure"))
+            exporting.menu(filter_, f"{group.count} failures")
         deliveries()
     else:
         nothing_of_this_cause()
