@@ -226,8 +226,8 @@ RULES = {
     "multipleOf": "a multiple of {}",
     "pattern": "matches {}",
     "format": "{}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
+    "minItems": "items: at least {}",
+    "maxItems": "items: at most {}",
 }
 
 # ── Subscribers ─────────────────────────────────────────────────────────────────
