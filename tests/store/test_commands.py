@@ -13,7 +13,7 @@ import pytest
 
 from buslog import db
 from buslog.desk import Actor
-from buslog.errors import InvalidMessage, UnknownCommand
+from buslog.errors import InvalidMessage, RoleTooLow, UnknownCommand
 from buslog.insights import Insights
 from buslog.message import State
 from buslog.operations import Asked, Operations
@@ -168,3 +168,11 @@ def test_a_card_tells_how_the_last_ten_runs_went(operations: Operations, resync:
 def test_a_role_that_is_recorded_with_a_command_is_on_its_card(resync: BusByHand, insights: Insights) -> None:
     resync.run('UPDATE buslog.subscriptions SET policy = policy || \'{"role": "admin"}\'')
     assert insights.commands()[0].role == "admin"
+
+
+def test_many_runs_need_the_role_that_the_command_demands(dsn: str, resync: BusByHand) -> None:
+    resync.run('UPDATE buslog.subscriptions SET policy = policy || \'{"role": "admin"}\'')
+    resync.run("INSERT INTO buslog.users (person, given) VALUES ('anna@example.com', 'operator')")
+    with pytest.raises(RoleTooLow):
+        Operations(dsn, Actor("anna@example.com", "dashboard")).run_many("resyncTracking", asked("S-1", "S-2"))
+    assert resync.run("SELECT count(*) FROM buslog.messages") == [(0,)]
