@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from buslog.console import access, acting, clock, frame, groups, markup, routes, tables, words
+from buslog.console import access, acting, clock, exporting, frame, groups, markup, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.errors import InvalidFilter, NotFound
 from buslog.filter import Filter, Range
@@ -57,7 +57,7 @@ def causes() -> None:
         return
     with actions:
         st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.address(filter_), help_=words.ALL_FAILURES_CSV)
+        exporting.menu(filter_, words.ALL_FAILURES)
     switch(found.by_status)
     if show == DELIVERIES:
         deliveries()
@@ -88,7 +88,7 @@ def one_cause() -> None:
     if group.count:
         with actions:
             st.button("Refresh", icon=":material/refresh:")
-            markup.download("Export CSV", routes.address(filter_), help_=words.GROUP_CSV)
+            exporting.menu(filter_, f"{group.count} failures")
         deliveries()
     else:
         nothing_of_this_cause()

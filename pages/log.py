@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
+from buslog.console import access, acting, charts, clock, exporting, frame, markup, problems, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.errors import DatabaseUnavailable
 from buslog.filter import Filter, Range
@@ -114,7 +114,7 @@ if page.rows:
         if newest:
             offer_new(newest)
         st.button(words.REFRESH, icon=":material/refresh:", on_click=forget_top)
-        markup.download(words.EXPORT_CSV, routes.address(filter_), help_="All rows of this filter")
+        exporting.menu(filter_, words.ALL_ROWS)
     markup.quiet(told())
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="How worker, up and dashboard log: text, or one JSON object a line"
     )
+    rerun_minutes: float = Field(
+        default=10.0, ge=0, le=1440, description="Minutes in which a command that ran for the same key is asked about"
+    )
     poll: float = Field(default=1.0, ge=0.05, le=1.0, description="Seconds between looks when no notification comes")
     grace: float = Field(
         default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish"

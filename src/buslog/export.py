@@ -1,13 +1,16 @@
-"""The whole filtered set as CSV or JSON lines, streamed straight out of PostgreSQL's COPY. CLI and dashboard export
-through it.
+"""The whole filtered set as a file: CSV, Excel's CSV, Parquet, JSON lines. Streamed straight out of PostgreSQL's COPY,
+in flat memory; audited. CLI and dashboard export through it.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Generator, Iterator, Sequence
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, LiteralString
 
 import sqlalchemy
@@ -16,67 +19,249 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import psycopg as dialect
 
 from buslog import db
-from buslog.filter import Filter
+from buslog.desk import Desk
+from buslog.errors import BuslogError
+from buslog.filter import Filter, Range
 from buslog.insights import AuditFilter, audits
 from buslog.insights.curtain import mask_of
 from buslog.insights.rows import log_rows, subscription_mode, subscription_name
 from buslog.masking import Mask
+
+log = logging.getLogger("buslog.export")
 
 # The columns of the view buslog.log, in its order.
 COLUMNS = (
     "message_id", "kind", "name", "key", "emitted_at", "subscription", "mode", "state", "attempts",
     "last_error_type", "last_error", "finished_at", "correlation_id", "causation_id", "payload",
 )  # fmt: skip
+AUDIT_COLUMNS = (
+    "id", "at", "actor", "verb", "denied", "message_id", "name", "key", "subscription", "reason", "outcome",
+)  # fmt: skip
+TIMES = {"emitted_at", "finished_at", "at"}
+_ERROR, _PAYLOAD = COLUMNS.index("last_error"), COLUMNS.index("payload")
+KINDS = {**dict.fromkeys(COLUMNS, "text"), "emitted_at": "time", "finished_at": "time", "attempts": "number"}
 
 CHUNK = 64 * 1024
-
-AS_CSV: LiteralString = "COPY ({}) TO STDOUT (FORMAT csv, HEADER)"
-AS_ROWS: LiteralString = "COPY ({}) TO STDOUT"
-# COPY leaves alone what holds neither its quote nor its delimiter, and JSON holds no control characters.
-AS_JSON: LiteralString = (
-    r"COPY (SELECT row_to_json(r) FROM ({}) AS r) TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
-)
+CUT_OFF = "CUT OFF"  # the last line of a file that does not hold all of its rows begins so
 
 
-def stream_csv(dsn: str, filter_: Filter) -> Generator[bytes]:
-    """CSV with a header, newest first, in chunks of about 64 kB; memory stays flat however long it is.
+class Format(StrEnum):
+    """What an export is written as."""
 
-    Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe.
-    Nothing runs until the first chunk is asked for. A generator that is closed early cancels the COPY.
-    Raises `DatabaseUnavailable`.
+    CSV = "csv"
+    EXCEL = "excel"
+    PARQUET = "parquet"
+    JSON = "json"
+
+    @property
+    def ending(self) -> str:
+        """Of the file's name. Times in it are UTC, and its name says so where its cells do not."""
+        return {"csv": "-UTC.csv", "excel": "-UTC-excel.csv", "parquet": "-UTC.parquet", "json": ".jsonl"}[self]
+
+    @property
+    def media_type(self) -> str:
+        return {
+            "parquet": "application/vnd.apache.parquet", "json": "application/jsonl; charset=utf-8",
+        }.get(self, "text/csv; charset=utf-8")  # fmt: skip
+
+
+_COPIES: dict[Format, LiteralString] = {
+    Format.CSV: "COPY ({}) TO STDOUT (FORMAT csv)",
+    Format.EXCEL: "COPY ({}) TO STDOUT (FORMAT csv, DELIMITER ';')",
+    Format.PARQUET: "COPY ({}) TO STDOUT (FORMAT csv)",
+    # COPY leaves alone what holds neither its quote nor its delimiter, and JSON holds no control characters.
+    Format.JSON: (
+        r"COPY (SELECT row_to_json(r) FROM ({}) AS r) TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
+    ),
+}
+_AS_ROWS: LiteralString = "COPY ({}) TO STDOUT"
+
+
+@dataclass
+class Progress:
+    """How far an export is."""
+
+    rows: int = 0
+    is_whole: bool = False
+
+
+class Export(Iterator[bytes]):
+    """The bytes of a file, in chunks of about 64 kB (Parquet: a row group at a time). Nothing runs until the first is
+    asked for.
+
+    Raises `DatabaseUnavailable` and `NotPermitted`. One that breaks off in the middle has said so in a last line, which
+    begins with CUT OFF; a Parquet file without its end cannot be read at all.
     """
-    yield from _stream(dsn, _query(filter_, _safe), AS_CSV, masked=(AS_ROWS, _masked_csv))
+
+    def __init__(self, progress: Progress, chunks: Generator[bytes], cancel: Callable[[], None]) -> None:
+        self.progress = progress
+        self._chunks = chunks
+        self._cancel = cancel
+        self._turn = threading.Lock()
+
+    def __next__(self) -> bytes:
+        with self._turn:
+            return next(self._chunks)
+
+    def close(self) -> None:
+        """Nobody wants the rest: the COPY is cancelled, also while another thread waits for its next chunk."""
+        self._cancel()
+        with self._turn:
+            self._chunks.close()
 
 
-def stream_json(dsn: str, filter_: Filter) -> Generator[bytes]:
-    """The same rows as JSON objects, one a line, their texts as they are. Raises `DatabaseUnavailable`."""
-    yield from _stream(dsn, _query(filter_, _as_is), AS_JSON, masked=(AS_JSON, _masked_json))
+class Exports(Desk):
+    """The exports of one database, each audited when it begins and when it ends."""
+
+    def export(self, filter_: Filter, format_: Format = Format.CSV) -> Export:
+        """The rows of a filter, newest first. Raises when they are asked for, see `Export`."""
+        audited = {"filter": filter_.to_params(default=Range.ALL), "format": format_}
+        exported = stream(self._dsn, filter_, format_)
+        progress = exported.progress
+
+        def chunks() -> Generator[bytes]:
+            with self._transaction("export") as connection:
+                self._audit(connection, "export", audited)
+            try:
+                yield from exported
+            finally:
+                exported.close()
+                ended = {**audited, "rows": progress.rows, "finished": progress.is_whole}
+                try:
+                    with self._transaction("export") as connection:
+                        self._audit(connection, "export ended", ended)
+                except BuslogError as error:  # what the reader got, the reader has
+                    log.warning("the end of an export of %s rows is not in the audit: %s", progress.rows, error)
+
+        return Export(progress, chunks(), exported.close)
 
 
-def stream_audit(dsn: str, filter_: AuditFilter) -> Generator[bytes]:
-    """The rows of the audit as CSV with a header, newest first; its times and texts as in `stream_csv`."""
-    yield from _stream(dsn, _audit_query(filter_, _safe), AS_CSV)
+def stream(dsn: str, filter_: Filter, format_: Format = Format.CSV) -> Export:
+    """The rows of a filter, newest first, in the columns of the view buslog.log, what is masked hidden; nobody is told.
+
+    Times are UTC: ISO 8601 with a Z in CSV and JSON, `emitted_at (UTC)` to the second in Excel's, timestamps with a
+    zone in Parquet. In CSV and Excel's a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    return _export(_Copying(dsn, _query(filter_, format_), format_, COLUMNS, is_masked=True))
 
 
-def stream_audit_json(dsn: str, filter_: AuditFilter) -> Generator[bytes]:
-    """The same rows as JSON objects, one a line, their texts as they are."""
-    yield from _stream(dsn, _audit_query(filter_, _as_is), AS_JSON)
+def stream_audit(dsn: str, filter_: AuditFilter, format_: Format = Format.CSV) -> Export:
+    """The rows of the audit, newest first; its times and texts as in `stream`."""
+    return _export(_Copying(dsn, _audit_query(filter_, format_), format_, AUDIT_COLUMNS))
 
 
-def _stream(
-    dsn: str, query: Select[Any], copy_of: LiteralString,
-    *, masked: tuple[LiteralString, Callable[[Any, Mask], Iterator[bytes]]] | None = None,
-) -> Generator[bytes]:  # fmt: skip
-    compiled = query.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
-    with db.connect(dsn) as connection, db.translated(dsn), connection.transaction():
-        # Rows leave in the order of an index: a sort would make the reader wait for the last row.
-        connection.execute(
-            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_read_only = on; SET LOCAL enable_sort = off"
-        )
-        mask = _mask(connection)
-        statement: LiteralString = (masked[0] if masked and mask else copy_of).format(compiled)
-        with connection.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
-            yield from _in_chunks(masked[1](copy, mask) if masked and mask else copy)
+def _export(copying: _Copying) -> Export:
+    progress = Progress()
+    return Export(progress, _chunks(copying, progress), copying.cancel)
+
+
+def _chunks(copying: _Copying, progress: Progress) -> Generator[bytes]:
+    format_ = copying.format
+    try:
+        with copying.opened() as lines:
+            if format_ is Format.PARQUET:
+                from buslog import parquet  # noqa: PLC0415  (pyarrow is slow to import)
+
+                yield from parquet.written(_counted(lines, progress), KINDS)
+            else:
+                yield from _in_chunks(_counted(lines, progress), header(format_, copying.columns))
+    except BuslogError:
+        if copying.has_begun and format_ in {Format.CSV, Format.EXCEL}:
+            yield _line(format_, [f"{CUT_OFF} after {progress.rows} rows: the database broke off. Export again."])
+        raise
+    progress.is_whole = True
+
+
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for line in lines:
+        progress.rows += 1
+        yield line
+
+
+def header(format_: Format, columns: Sequence[str] = COLUMNS) -> bytes:
+    """The first line of a CSV file; Excel's with what makes it read UTF-8, and the zone of its times."""
+    if format_ is Format.JSON:
+        return b""
+    if format_ is Format.EXCEL:
+        told = [f"{column} (UTC)" if column in TIMES else column for column in columns]
+        return "\ufeff".encode() + _line(format_, told)
+    return _line(format_, columns)
+
+
+def _line(format_: Format, cells: Sequence[str | None]) -> bytes:
+    """As COPY writes it: nothing is null, and the empty text stands in quotes."""
+    delimiter = ";" if format_ is Format.EXCEL else ","
+    return (delimiter.join("" if cell is None else _quoted(cell, delimiter) for cell in cells) + "\n").encode()
+
+
+def _quoted(cell: str, delimiter: str) -> str:
+    if cell and not any(letter in cell for letter in (delimiter, '"', "\n", "\r")):
+        return cell
+    doubled = cell.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _in_chunks(lines: Iterable[bytes], first: bytes) -> Iterator[bytes]:
+    if first:
+        yield first  # before the first row is found
+    chunk = bytearray()
+    for line in lines:
+        chunk += line
+        if len(chunk) >= CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    if chunk:
+        yield bytes(chunk)
+
+
+# ── the query ───────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class _Copying:
+    """A COPY under way, which another thread may cancel."""
+
+    dsn: str
+    query: Select[Any]
+    format: Format
+    columns: Sequence[str]
+    is_masked: bool = False
+    has_begun: bool = False
+    _connection: db.Connection | None = field(default=None, repr=False)
+
+    @contextmanager
+    def opened(self) -> Iterator[Iterator[bytes]]:
+        """The rows, a line each."""
+        compiled = self.query.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
+        with db.connect(self.dsn) as connection, db.translated(self.dsn), connection.transaction():
+            # Rows leave in the order of an index: a sort would make the reader wait for the last row.
+            connection.execute(
+                "SET LOCAL statement_timeout = 0; SET LOCAL transaction_read_only = on; SET LOCAL enable_sort = off"
+            )
+            mask = _mask(connection) if self.is_masked else Mask()
+            in_cells = mask and self.format is not Format.JSON
+            statement: LiteralString = (_AS_ROWS if in_cells else _COPIES[self.format]).format(compiled)
+            self._connection = connection
+            try:
+                with connection.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
+                    self.has_begun = True
+                    yield self._masked(copy, mask) if mask else map(bytes, copy)
+            finally:
+                self._connection = None
+
+    def _masked(self, copy: Any, mask: Mask) -> Iterator[bytes]:
+        if self.format is Format.JSON:
+            for line in copy:
+                text = bytes(line).decode()
+                yield mask.line(text, error="last_error", payload="payload").encode() + b"\n"
+        else:
+            for row in copy.rows():
+                yield _line(self.format, mask.row(row, error=_ERROR, payload=_PAYLOAD))
+
+    def cancel(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.cancel_safe()
 
 
 def _mask(connection: db.Connection) -> Mask:
@@ -85,56 +270,35 @@ def _mask(connection: db.Connection) -> Mask:
     return mask_of(row[0])
 
 
-def _masked_csv(copy: Any, mask: Mask) -> Iterator[bytes]:
-    yield _csv_line(COLUMNS)
-    for row in copy.rows():
-        yield _csv_line(mask.row(row, error=COLUMNS.index("last_error"), payload=COLUMNS.index("payload")))
-
-
-def _masked_json(copy: Any, mask: Mask) -> Iterator[bytes]:
-    for line in copy:
-        text = bytes(line).decode()
-        yield mask.line(text, error="last_error", payload="payload").encode() + b"\n"
-
-
-def _csv_line(cells: Sequence[str | None]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(cells)
-    return written.getvalue().encode()
-
-
-def _in_chunks(blocks: Any) -> Iterator[bytes]:
-    chunk = bytearray()
-    for block in blocks:
-        chunk += block
-        if len(chunk) >= CHUNK:
-            yield bytes(chunk)
-            chunk.clear()
-    if chunk:
-        yield bytes(chunk)
-
-
-def _query(filter_: Filter, text: Callable[[ColumnElement[str]], ColumnElement[str]]) -> Select[Any]:
+def _query(filter_: Filter, format_: Format) -> Select[Any]:
+    text, time = _forms(format_)
     rows = log_rows(filter_, datetime.now(UTC))
     m, d = rows.m.c, rows.d.c
     columns = (
-        m.id, m.kind, text(m.name), text(m.key), _utc(m.emitted_at),
+        m.id, m.kind, text(m.name), text(m.key), time(m.emitted_at),
         text(subscription_name(d.subscription_id)), subscription_mode(d.subscription_id), d.state, d.attempts,
-        text(d.error_type), text(d.error), _utc(d.finished_at), m.correlation_id, m.causation_id, m.payload,
+        text(d.error_type), text(d.error), time(d.finished_at), m.correlation_id, m.causation_id, m.payload,
     )  # fmt: skip
     return rows.newest_first(rows.select(*(column.label(name) for name, column in zip(COLUMNS, columns, strict=True))))
 
 
-def _audit_query(filter_: AuditFilter, text: Callable[[ColumnElement[str]], ColumnElement[str]]) -> Select[Any]:
-    found = audits.query_of(filter_, datetime.now(UTC)).subquery("a")
-    a = found.c
+def _audit_query(filter_: AuditFilter, format_: Format) -> Select[Any]:
+    text, time = _forms(format_)
+    a = audits.query_of(filter_, datetime.now(UTC)).subquery("a").c
     columns = (
-        ("id", a.id), ("at", _utc(a.at)), ("actor", text(a.actor)), ("verb", text(a.verb)),
-        ("denied", func.jsonb_exists(cast(a.outcome, JSONB), audits.DENIED)),
-        ("message_id", a.message_id), ("name", text(a.name)), ("key", text(a.key)),
-        ("subscription", text(a.subscription)), ("reason", text(a.reason)), ("outcome", cast(a.outcome, JSONB)),
+        a.id, time(a.at), text(a.actor), text(a.verb), func.jsonb_exists(cast(a.outcome, JSONB), audits.DENIED),
+        a.message_id, text(a.name), text(a.key), text(a.subscription), text(a.reason), cast(a.outcome, JSONB),
     )  # fmt: skip
-    return select(*(column.label(name) for name, column in columns)).order_by(a.at.desc(), a.id.desc())
+    named = (column.label(name) for name, column in zip(AUDIT_COLUMNS, columns, strict=True))
+    return select(*named).order_by(a.at.desc(), a.id.desc())
+
+
+def _forms(
+    format_: Format,
+) -> tuple[Callable[[ColumnElement[str]], ColumnElement[str]], Callable[[ColumnElement[datetime]], ColumnElement[str]]]:
+    """How a format writes a text, and a time."""
+    text = _as_is if format_ in {Format.JSON, Format.PARQUET} else _safe
+    return text, _to_the_second if format_ is Format.EXCEL else _iso
 
 
 def _as_is(text: ColumnElement[str]) -> ColumnElement[str]:
@@ -146,6 +310,11 @@ def _safe(text: ColumnElement[str]) -> ColumnElement[str]:
     return case((text.op("~", return_type=sqlalchemy.Boolean())("^[=+@\t\r-]"), "'" + text), else_=text)
 
 
-def _utc(moment: ColumnElement[datetime]) -> ColumnElement[str]:
+def _iso(moment: ColumnElement[datetime]) -> ColumnElement[str]:
     at_utc = func.timezone("UTC", moment)
     return func.to_char(at_utc, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"', type_=Text())
+
+
+def _to_the_second(moment: ColumnElement[datetime]) -> ColumnElement[str]:
+    """As Excel reads a time in every country."""
+    return func.to_char(func.timezone("UTC", moment), "YYYY-MM-DD HH24:MI:SS", type_=Text())

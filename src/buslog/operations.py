@@ -6,16 +6,39 @@ Dashboard and CLI act through this room alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from buslog import db
 from buslog.desk import Desk
+from buslog.emission import MAX_COMMIT, MAX_COMMIT_SIZE
 from buslog.errors import InvalidMessage, NotFound, OperationRefused, UnknownCommand, did_you_mean
 from buslog.masking import MASKED
 from buslog.message import DeliveryRef
 from buslog.payload import check_key, check_name, encode
+
+TOKEN_WINDOW = 86_400.0  # seconds in which a form's token is good for one run
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run of a command that somebody asks for. Without a key of its own it has the payload's."""
+
+    payload: Mapping[str, Any]
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Runs that were put on the bus together. `batch`: the id of the first message, which is the correlation id of all.
+
+    is_duplicate: the form had been sent already; nothing was put on the bus now, and `batch` is what was then.
+    """
+
+    batch: UUID
+    is_duplicate: bool
 
 
 class Operations(Desk):
@@ -56,14 +79,28 @@ class Operations(Desk):
         Raises `UnknownCommand` with "did you mean", `InvalidMessage` naming the field that breaks the schema, and
         `RoleTooLow` also where the command demands a role.
         """
+        return self.run_many(name, [Asked(payload, key)], reason=reason).batch
+
+    def run_many(self, name: str, asked: Sequence[Asked], *, reason: str = "", token: str | None = None) -> Started:
+        """Put runs of one command on the bus by hand: all of them or none, at most 10,000 and 8 MB of payloads.
+
+        All are of one correlation id, the first one's message id. token: of the form that asks; a form that is sent
+        several times runs once within a day. Raises like `run_command`, naming the row where there are several.
+        """
         with self._transaction("run") as connection:
+            self._demand_of_command(connection, "run", name)
             subscription, schema = self._command(connection, name)
-            check_schema(payload, schema)
-            message_id = self._emit(connection, "run", name, payload, key)
-            self._audit(
-                connection, "run", {"name": name}, message_id=message_id, subscription=subscription, reason=reason
-            )
-            return message_id
+            payloads = _checked(asked, schema)
+            keys = [None if one.key is None else check_key(one.key) for one in asked]
+            batch, is_duplicate = self._put(connection, name, payloads[:1], keys[:1], token=token)
+            if not is_duplicate:
+                if len(asked) > 1:
+                    self._put(connection, name, payloads[1:], keys[1:], batch=batch)
+                self._audit(
+                    connection, "run", {"name": name, "count": len(asked)}, message_id=batch,
+                    subscription=subscription, reason=reason,
+                )  # fmt: skip
+            return Started(batch, is_duplicate)
 
     def emit(self, name: str, payload: Mapping[str, Any], *, key: str | None = None) -> UUID:
         """Emit a message by hand; returns its id. Raises `InvalidMessage`."""
@@ -74,19 +111,30 @@ class Operations(Desk):
 
     # ── one transaction: look, move, audit ──────────────────────────────────────
 
+    def _put(
+        self, connection: db.Connection, name: str, payloads: Sequence[str], keys: Sequence[str | None],
+        *, batch: UUID | None = None, token: str | None = None,
+    ) -> tuple[UUID, bool]:  # fmt: skip
+        """The id of the first message, and whether it was there already."""
+        values = {
+            "name": name, "payloads": payloads, "keys": keys, "batch": batch, "source": self._actor.source,
+            "actor": self._actor.name, "window": TOKEN_WINDOW,
+            "tokens": None if token is None else [check_key(f"form:{token}", "token")],
+        }  # fmt: skip
+        row = connection.execute(db.query("run_many"), values).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def _demand_of_command(self, connection: db.Connection, verb: str, name: str) -> None:
+        """Raises `RoleTooLow`. The name of a command makes a command, whichever way it is emitted."""
+        demanded = connection.execute(db.query("command_demands"), (check_name(name),)).fetchone()
+        self._demand_what_commands_do(connection, verb, demanded)
+
     def _emit(
         self, connection: db.Connection, verb: str, name: str, payload: Mapping[str, Any], key: str | None
     ) -> UUID:
-        # The name of a command makes a command, whichever way it is emitted.
-        demanded = connection.execute(db.query("command_demands"), (check_name(name),)).fetchone()
-        self._demand_what_commands_do(connection, verb, demanded)
-        content = encode(payload)
-        if MASKED in content:
-            raise InvalidMessage(
-                field="payload", rule="has no masked value", was="one that was shown as •••",
-                mend="Type what belongs there: nobody wants ••• to be sent.",
-            )  # fmt: skip
-        values = (check_name(name), content, check_key(key) if key else None)
+        self._demand_of_command(connection, verb, name)
+        values = (check_name(name), unmasked(encode(payload)), check_key(key) if key else None)
         row = connection.execute(db.query("emit_one"), (*values, self._actor.source, self._actor.name)).fetchone()
         assert row is not None
         message_id: UUID = row[0]
@@ -166,23 +214,64 @@ def _only(deliveries: Sequence[DeliveryRef]) -> dict[str, Any]:
     return {"message_id": deliveries[0].message_id, "subscription": deliveries[0].subscription}
 
 
-def schema_errors(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:
-    """What breaks a JSON Schema (2020-12) in a payload."""
+def _checked(asked: Sequence[Asked], schema: Mapping[str, Any] | None) -> list[str]:
+    """The payloads as JSON text. Raises `InvalidMessage`, naming the row where there are several."""
+    if not 0 < len(asked) <= MAX_COMMIT:
+        raise InvalidMessage(
+            field="rows", rule="are at least one, and fit into one commit", was=f"{len(asked):,} rows",
+            limit=f"{MAX_COMMIT:,} rows", mend="Split them into several runs.",
+        )  # fmt: skip
+    check_schema = schema_check(schema)
+    payloads = []
+    for place, one in enumerate(asked, start=1):
+        try:
+            check_schema(one.payload)
+            payloads.append(unmasked(encode(one.payload)))
+        except InvalidMessage as error:
+            if len(asked) == 1:
+                raise
+            raise error.recast(InvalidMessage, field=f"row {place}: {error.field}") from None
+    size = sum(map(len, payloads))
+    if len(asked) > 1 and size > MAX_COMMIT_SIZE:
+        raise InvalidMessage(
+            field="payloads", rule="fit into one commit", was=f"{size:,} characters",
+            limit=f"{MAX_COMMIT_SIZE:,} characters", mend="Split them into several runs.",
+        )  # fmt: skip
+    return payloads
+
+
+def schema_validator(schema: Mapping[str, Any]) -> Any:
+    """What tells, by `iter_errors(payload)`, what breaks a JSON Schema (2020-12)."""
     import jsonschema  # noqa: PLC0415  (slow to import; only a command run by hand needs it)
 
-    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).iter_errors(payload)
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
 
 
-def check_schema(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+def schema_check(schema: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any]], None]:
     """Raises `InvalidMessage` naming the first field of a payload that breaks a JSON Schema."""
     if schema is None:
-        return
+        return lambda _: None
     from jsonschema.exceptions import best_match  # noqa: PLC0415
 
-    error = best_match(schema_errors(payload, schema))
-    if error is not None:
-        where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
+    validator = schema_validator(schema)
+
+    def check(payload: Mapping[str, Any]) -> None:
+        error = best_match(validator.iter_errors(payload))
+        if error is not None:
+            where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
+            raise InvalidMessage(
+                field=where, rule=f"keeps the command's schema ({error.validator})", was=type(error.instance).__name__,
+                limit=str(error.validator_value)[:80], mend="Correct that field.",
+            )  # fmt: skip
+
+    return check
+
+
+def unmasked(payload: str) -> str:
+    """A payload as it is. Raises `InvalidMessage` for one that was read behind the mask."""
+    if MASKED in payload:
         raise InvalidMessage(
-            field=where, rule=f"keeps the command's schema ({error.validator})", was=type(error.instance).__name__,
-            limit=str(error.validator_value)[:80], mend="Correct that field.",
+            field="payload", rule="has no masked value", was="one that was shown as •••",
+            mend="Type what belongs there: nobody wants ••• to be sent.",
         )  # fmt: skip
+    return payload

@@ -9,7 +9,7 @@ from uuid import UUID
 from buslog import db
 from buslog.desk import Desk
 from buslog.errors import InvalidMessage, NotFound, OperationRefused
-from buslog.operations import check_schema
+from buslog.operations import schema_check, unmasked
 from buslog.payload import encode
 
 VERB = "emit edited"
@@ -26,7 +26,7 @@ class Reemission(Desk):
         read, or what breaks a schema that a subscriber declares; `NotFound`; and `OperationRefused` when nothing was
         changed: that would be a replay.
         """
-        document = read(payload)
+        document = read(unmasked(payload))
         with self._transaction(VERB, message_id=message_id, reason=reason) as connection:
             row = connection.execute(db.query("reemit_original"), {"id": message_id, "payload": payload}).fetchone()
             if row is None:
@@ -41,7 +41,7 @@ class Reemission(Desk):
                     mend="Change it, or replay the delivery that failed.",
                 )  # fmt: skip
             for schema in schemas:
-                check_schema(document, json.loads(schema))
+                schema_check(json.loads(schema))(document)
             values = {"name": name, "payload": payload, "key": key if is_given_by_hand else None, "id": message_id,
                       "source": self._actor.source, "actor": self._actor.name}  # fmt: skip
             emitted = connection.execute(db.query("reemit"), values).fetchone()

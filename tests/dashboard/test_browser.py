@@ -102,7 +102,8 @@ def test_the_log_is_filtered_by_key_and_exported_whole(dashboard: Dashboard, pag
     expect(page.get_by_text("120 rows:")).to_be_visible()
     expect(page).to_have_url(re.compile("find=BULK-1"))
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export CSV").click()
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     assert download.value.suggested_filename.startswith("buslog-BULK-1-last-24h-")
     with download.value.path().open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -178,7 +179,7 @@ def test_a_command_is_run_from_its_form_and_its_result_is_shown(dashboard: Dashb
     schema = {"type": "object", "required": ["shipmentId"], "properties": {"shipmentId": {"type": "string"}}}
     dashboard.bus.subscribe("tracking.resync", "resyncTracking", kind="command", schema=json.dumps(schema))
     page.goto(f"{dashboard.address}/commands?command=resyncTracking")
-    page.get_by_label("shipmentId").fill("RUN-1")
+    page.get_by_role("textbox", name="shipmentId").fill("RUN-1")
     page.get_by_role("button", name="Run resyncTracking").click()
     expect(page.get_by_text("○ pending").first).to_be_visible()
     dashboard.bus.work()

@@ -286,7 +286,8 @@ def test_back_from_a_cause_leads_to_the_list_and_its_address_opens_it(
     page.go_forward()
     expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export CSV").click()
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     assert len(download.value.path().read_text().strip().split("\n")) == 1 + 3
 
 

@@ -153,6 +153,22 @@ def test_without_the_cookie_of_a_login_nothing_is_served(dashboard: Dashboard, p
     assert get(dashboard.address, path, cookie(dashboard.address))[0] in {200, 404}
 
 
+@pytest.mark.parametrize("path", ["/export.csv", "/export-excel.csv", "/export.parquet"])
+def test_an_export_is_in_the_audit_under_the_name_of_the_login(dashboard: Dashboard, path: str) -> None:
+    assert get(dashboard.address, path)[0] == 401
+    with urllib.request.urlopen(
+        urllib.request.Request(
+            dashboard.address + path, headers={"Cookie": cookie(dashboard.address, email=f"{path[1:]}@example.com")}
+        ),
+        timeout=10,
+    ) as answer:
+        assert answer.read()
+    actor = f"{path[1:]}@example.com"
+    assert dashboard.bus.run("SELECT verb FROM buslog.operations WHERE actor = %s ORDER BY id", actor) == [
+        ("export",), ("export ended",),
+    ]  # fmt: skip
+
+
 def test_the_websocket_wants_the_cookie_too(dashboard: Dashboard) -> None:
     def knock(headers: dict[str, str]) -> None:
         with connect(

@@ -94,7 +94,7 @@ def test_told_to_be_insecure_a_dashboard_listens_everywhere(
 def test_a_file_tells_what_is_in_it() -> None:
     name = file_name(Filter(names=("ship / departed",), key="../S-42", states=(State.FAILED,)))
     assert name.startswith("buslog-ship-departed-S-42-failed-")
-    assert name.endswith("Z.csv")
+    assert name.endswith("Z-UTC.csv")
     assert file_name(Filter()).startswith("buslog-log-")
 
 

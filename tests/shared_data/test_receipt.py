@@ -13,7 +13,7 @@ import pytest
 
 from buslog import db
 from buslog.desk import Actor
-from buslog.export import stream_csv
+from buslog.export import stream
 from buslog.filter import Filter
 from buslog.history import ImportReport, import_history
 from tests.conftest import SHARED, TestServer
@@ -49,7 +49,7 @@ def in_file() -> list[WHOLE]:
 
 
 def exported(dsn: str, filter_: Filter) -> list[dict[str, str]]:
-    text = b"".join(stream_csv(dsn, filter_)).decode()
+    text = b"".join(stream(dsn, filter_)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 

@@ -16,7 +16,7 @@ from buslog import Bus, RetryPolicy, db, folding
 from buslog.config import Settings
 from buslog.desk import Actor
 from buslog.errors import InvalidFilter, NotFound, OperationRefused, RoleTooLow
-from buslog.export import stream_csv
+from buslog.export import stream
 from buslog.filter import Filter, Range
 from buslog.groups import Groups
 from buslog.insights import FailureGroup, GroupStatus, Insights, LogRow
@@ -194,7 +194,7 @@ def test_a_group_counts_what_its_list_shows_its_export_holds_and_its_run_takes(
             described = insights.failure_group(own)
             assert described is not None
             assert described.count == count
-            exported = list(csv.DictReader(io.StringIO(b"".join(stream_csv(dsn, own)).decode())))
+            exported = list(csv.DictReader(io.StringIO(b"".join(stream(dsn, own)).decode())))
             assert [row["message_id"] for row in exported] == [str(row.message_id) for row in rows]
             preview = Replays(dsn, ACTOR).preview(own)
             assert preview.eligible == len(rows)

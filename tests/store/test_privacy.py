@@ -17,7 +17,7 @@ from buslog.config import Settings
 from buslog.desk import Actor
 from buslog.duty import Duty
 from buslog.errors import InvalidMessage, NotFound, OperationRefused, RoleTooLow
-from buslog.export import CHUNK, stream_audit, stream_csv, stream_json
+from buslog.export import CHUNK, Format, stream, stream_audit
 from buslog.filter import Filter, Range
 from buslog.insights import AuditCursor, AuditFilter, Insights
 from buslog.masking import MASKED
@@ -119,12 +119,12 @@ def test_an_export_has_no_masked_value_in_payloads_and_errors_and_is_otherwise_w
     other = by_hand.emit("departed", '{"shipmentId": "S-2", "rate": 1.10}')
     fail_with(by_hand, f'no mailbox "{MAIL}"\nat all, sorry')
     by_hand.run("UPDATE buslog.ended_deliveries SET error = '-5' WHERE message_id = %s", other)
-    before = list(csv.reader(io.StringIO(b"".join(stream_csv(by_hand.dsn, Filter())).decode())))
+    before = list(csv.reader(io.StringIO(b"".join(stream(by_hand.dsn, Filter())).decode())))
     assert MAIL in str(before)
-    lines = [json.loads(line) for line in b"".join(stream_json(by_hand.dsn, Filter())).splitlines()]
+    lines = [json.loads(line) for line in b"".join(stream(by_hand.dsn, Filter(), Format.JSON)).splitlines()]
     mask(by_hand, "*.email")
-    file = b"".join(stream_csv(by_hand.dsn, Filter())).decode()
-    masked_lines = b"".join(stream_json(by_hand.dsn, Filter())).decode()
+    file = b"".join(stream(by_hand.dsn, Filter())).decode()
+    masked_lines = b"".join(stream(by_hand.dsn, Filter(), Format.JSON)).decode()
     assert MAIL not in file + masked_lines
     after = list(csv.reader(io.StringIO(file)))
     assert after == [[cell.replace(MAIL, MASKED) for cell in cells] for cells in before]
@@ -171,7 +171,7 @@ def test_a_masked_export_keeps_its_memory_flat(by_hand: BusByHand) -> None:
     )  # fmt: skip
     mask(by_hand, "email")
     tracemalloc.start()
-    sizes = [len(chunk) for chunk in stream_csv(by_hand.dsn, Filter())]
+    sizes = [len(chunk) for chunk in stream(by_hand.dsn, Filter())]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(sizes) > 7_000_000

@@ -15,7 +15,7 @@ import sqlalchemy
 
 from buslog import db
 from buslog.errors import InvalidFilter
-from buslog.export import stream_csv
+from buslog.export import stream
 from buslog.filter import Filter, Range
 from buslog.insights import Count, Cursor, Insights, LogRow
 from buslog.message import State
@@ -101,7 +101,7 @@ def test_list_count_chart_states_and_export_find_the_same(
     series = insights.series(filter_)
     assert (series.messages, series.failures) == (len(expected), sum(row.state == "failed" for row in found))
     assert sum(group.count.value for group in insights.failure_groups(filter_).groups) == series.failures
-    exported = csv.DictReader(io.StringIO(b"".join(stream_csv(dsn, filter_)).decode()))
+    exported = csv.DictReader(io.StringIO(b"".join(stream(dsn, filter_)).decode()))
     assert [UUID(row["message_id"]) for row in exported] == [row.message_id for row in found]
 
 
@@ -129,7 +129,7 @@ def test_payloads_are_not_looked_for_in_all_of_the_log(insights: Insights, dsn: 
         with pytest.raises(InvalidFilter, match="Narrow the time range"):
             insights.page(filter_)
         with pytest.raises(InvalidFilter):
-            b"".join(stream_csv(dsn, filter_))
+            b"".join(stream(dsn, filter_))
     assert insights.page(wide.over(Range.MONTH)).rows == []
     assert not insights.outside(wide.over(Range.DAY)).older  # and it does not fail
 

@@ -45,6 +45,8 @@ def migrate() -> None:
         "buslog export > log.csv",
         "buslog export --state failed --state retrying --from 2026-11-01 > failing.csv",
         "buslog export --key S-42 | head",
+        "buslog export --format excel > failed.csv",
+        "buslog export --format parquet > log.parquet",
     )
 )
 @click.option("--find", help="Id, key or ref; many, separated by commas or blanks.")
@@ -56,19 +58,27 @@ def migrate() -> None:
     "--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z. Default UTC."
 )
 @click.option("--to", "until", metavar="TIME", help="Emitted before.")
-def export(names: tuple[str, ...], states: tuple[str, ...], **given: str | None) -> None:
-    """Write the log as CSV to stdout, newest first: the columns of the view buslog.log.
+@click.option(
+    "--format", "format_", type=click.Choice(["csv", "excel", "parquet"]), default="csv", show_default=True,
+    help="excel: semicolons and a BOM, as a European Excel opens it.",
+)  # fmt: skip
+def export(names: tuple[str, ...], states: tuple[str, ...], format_: str, **given: str | None) -> None:
+    """Write the log to stdout, newest first: the columns of the view buslog.log. Kept in the audit.
 
-    Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe. With
-    --json each row is a JSON object on a line of its own, and its texts are as they are.
+    Times are in UTC: ISO 8601; for Excel to the second. A text that a spreadsheet would take for a formula begins with
+    an apostrophe. With --json each row is a JSON object on a line of its own, and its texts are as they are. A CSV that
+    was cut off says so in its last line; a Parquet file that was cut off cannot be read.
     """
     places = {"since": "from", "until": "to"}
     params: dict[str, str | list[str]] = {places.get(name, name): value or "" for name, value in given.items()}
     filter_ = Filter.from_params({**params, "name": list(names), "state": list(states)}, default=Range.ALL)
-    from buslog.export import stream_csv, stream_json  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+    from buslog.export import Exports, Format  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
-    stream = stream_json if wants_json() else stream_csv
-    with opened() as database, closing(stream(database.dsn, filter_)) as chunks:
+    chosen = Format.JSON if wants_json() else Format(format_)
+    with (
+        opened() as database,
+        closing(Exports(database.dsn, Actor.local("cli")).export(filter_, chosen)) as chunks,
+    ):
         try:
             _write(chunks)
         except BrokenPipeError:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from buslog.cli.common import as_json, complain, examples, give, opened, read_payload, wants_json
+from buslog.cli.common import as_json, complain, examples, give, opened, read_payload, say, wants_json
 from buslog.desk import Actor
-from buslog.errors import BuslogError, NotFound, OperationRefused
+from buslog.errors import BuslogError, InvalidImport, NotFound, OperationRefused, UnknownCommand, did_you_mean
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 from buslog.operations import Operations
 from buslog.registrations import Registrations
@@ -54,6 +54,7 @@ def emit(name: str, payload: str, key: str | None) -> None:
     epilog=examples(
         'buslog run resyncTracking \'{"shipmentId": "S-42"}\'',
         'buslog run resyncTracking \'{"shipmentId": "S-42"}\' --wait 10 | tail -1 | jq .',
+        'buslog run resyncTracking --csv shipments.csv --reason "the carrier is back"',
     )
 )
 @click.argument("command")
@@ -61,13 +62,27 @@ def emit(name: str, payload: str, key: str | None) -> None:
 @key_option
 @click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for the result and print it.")
 @click.option("--reason", default="", help="Why; kept in the audit.")
+@click.option(
+    "--csv", "file", type=click.File("rb"), help="Once for each row of a CSV file (- is stdin), or not at all."
+)
 @click.pass_context
-def run(ctx: click.Context, *, command: str, payload: str, key: str | None, wait: float | None, reason: str) -> None:
+def run(
+    ctx: click.Context, *, command: str, payload: str, key: str | None, wait: float | None, reason: str,
+    file: IO[bytes] | None,
+) -> None:  # fmt: skip
     """Run a registered command by hand; prints the message's id.
 
     PAYLOAD is checked against the command's schema: a JSON object, @FILE, or - for stdin. With --wait the result is
     printed as JSON on the next line; the exit code is 1 when the command fails or does not end in time.
+
+    With --csv the columns are the payload's fields (carrier.scac for one inside another) and, if need be, key. What is
+    wrong is named by row and column, and nothing is run. Prints the batch: the correlation id of all of its messages.
     """
+    if file is not None:
+        if payload != "{}" or key is not None or wait is not None:
+            raise click.UsageError("--csv goes without PAYLOAD, --key and --wait.")
+        _run_file(command, file, reason)
+        return
     content = read_payload(payload)
     with opened() as database:
         message_id = operations(database.dsn).run_command(command, content, key=key, reason=reason)
@@ -75,6 +90,31 @@ def run(ctx: click.Context, *, command: str, payload: str, key: str | None, wait
             give({"message_id": message_id}, str(message_id))
         if wait is not None and not _print_result(database.dsn, message_id, wait):
             ctx.exit(1)
+
+
+def _run_file(command: str, file: IO[bytes], reason: str) -> None:
+    from buslog.console import batch, forms  # noqa: PLC0415  (slow to import; only here)
+    from buslog.insights import Insights  # noqa: PLC0415
+
+    data = file.read(batch.MAX_BYTES + 1)
+    with opened() as database:
+        insights = Insights(database.dsn)
+        try:
+            schemas = {one.name: one.schema for one in insights.commands()}
+        finally:
+            insights.close()
+        if command not in schemas:
+            mend = did_you_mean(command, list(schemas))
+            raise UnknownCommand(field="command", rule="is registered", was=command, mend=mend)
+        read = batch.read_csv(data, forms.fields_of(schemas[command]), schemas[command])
+        if read.faults:
+            for fault in read.faults[1:]:
+                say(f"row {fault.row}, column {fault.column}: {fault.told}")
+            first = read.faults[0]
+            raise InvalidImport(field=f"row {first.row}, column {first.column}", rule=first.told,
+                                mend="Nothing was run: correct the file.")  # fmt: skip
+        started = operations(database.dsn).run_many(command, read.asked, reason=reason)
+    give({"batch": started.batch, "count": len(read.asked)}, str(started.batch))
 
 
 def _print_result(dsn: str, message_id: UUID, wait: float) -> bool:

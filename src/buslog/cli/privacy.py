@@ -65,17 +65,16 @@ def audit(verbs: tuple[str, ...], *, denied: bool, since: str | None, until: str
     Times are ISO 8601 in UTC. A text that a spreadsheet would take for a formula begins with an apostrophe. With --json
     each row is a JSON object on a line of its own.
     """
-    from buslog.export import stream_audit, stream_audit_json  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+    from buslog.export import Format, stream_audit  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
     from buslog.insights import AuditFilter  # noqa: PLC0415
     from buslog.privacy import Privacy  # noqa: PLC0415
 
     params: dict[str, str | list[str]] = {name: value or "" for name, value in given.items()}
     params |= {"verb": list(verbs), "outcome": "denied" if denied else "", "from": since or "", "to": until or ""}
     filter_ = AuditFilter.from_params(params, default=Range.ALL)
-    stream = stream_audit_json if wants_json() else stream_audit
     with opened() as database:
         Privacy(database.dsn, Actor.local("cli")).exported("audit", {"filter": filter_.to_params(default=Range.ALL)})
-        with closing(stream(database.dsn, filter_)) as chunks:
+        with closing(stream_audit(database.dsn, filter_, Format.JSON if wants_json() else Format.CSV)) as chunks:
             try:
                 for chunk in chunks:
                     sys.stdout.buffer.write(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from buslog.console import login, words
 from buslog.desk import Actor
 from buslog.duty import Duty
 from buslog.errors import RoleTooLow
+from buslog.export import Exports
 from buslog.groups import Groups
 from buslog.insights import Insights
 from buslog.notes import Notes
@@ -60,6 +62,11 @@ def insights() -> Insights:
 
 def operations() -> Operations:
     return Operations(dsn(), who())
+
+
+def exports(cookies: dict[str, str]) -> Exports:
+    """For a request that no session made: its login's cookie says who asks. Raises like `who`."""
+    return Exports(dsn(), _actor(lambda configured: configured.claims_of(cookies)))
 
 
 def groups() -> Groups:
@@ -124,10 +131,14 @@ def who() -> Actor:
 
     Raises `RoleTooLow` for somebody who has not logged in.
     """
+    return _actor(lambda _: _claims())
+
+
+def _actor(claims_of: Callable[[login.Login], login.Claims | None]) -> Actor:
     configured = login.configured()
     if configured is None:
         return Actor("local:anybody", "dashboard") if _is_open else _local()
-    claims = _claims()
+    claims = claims_of(configured)
     if claims is None:
         raise RoleTooLow(field="login", rule="is there", was="nobody", mend=words.LOG_IN_FIRST)
     return Actor(configured.person_of(claims), "dashboard")

@@ -16,6 +16,7 @@ from buslog.errors import InvalidFilter
 from buslog.filter import Filter
 
 VIEW = "view"
+LEFT_FOR = "tables.left_for"  # the address of the key that a button led to
 LONGEST = 2000  # characters of an address that browsers, proxies and mail programs leave whole
 _KEPT = "links.kept"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
-from buslog.console import access, clock, filter_links, markup, problems, shelf, tables, words
+from buslog.console import access, clock, filter_links, markup, problems, shelf, words
 from buslog.errors import BuslogError, InvalidFilter, shorten
 from buslog.filter import Filter, Range, joined
 from buslog.message import State
@@ -91,7 +91,7 @@ class FilterBar:
         """Streamlit leaves a page in two steps: with the parameters of the next page at this page's address, then to
         the next page's. Back leads to the first of them. Not written anew: that would be a step that Back repeats.
         """
-        if "key" in params and params == st.session_state.get(tables.LEFT_FOR):
+        if "key" in params and params == st.session_state.get(filter_links.LEFT_FOR):
             return True
         return "id" in params or (bool(self._only) and bool(params.keys() - self._only))
 

@@ -1,19 +1,22 @@
-"""From a payload's JSON Schema to the fields of a form, and from what was typed to a payload. No Streamlit here."""
+"""From a payload's JSON Schema to the fields of a form, and from what was typed to a payload. No Streamlit here.
+
+What is typed has the payload's shape: a mapping for an object, a list for an array. A fault is found by its path, such
+as `carrier.scac` or `stops.0.port`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-import jsonschema
+from buslog.console import words
+from buslog.operations import schema_validator
 
-from buslog.operations import schema_errors
-
-_DEEPEST = 1  # objects in objects; what lies deeper is typed as JSON
+_DEEPEST = 4  # objects and arrays in one another; what lies deeper is typed as JSON
 
 
 class Input(StrEnum):
@@ -33,7 +36,10 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: `path` leads to it in the payload, `fields` are a group's own."""
+    """One field: `path` leads to it in the payload; `fields` are a group's own, `item` is what a list holds.
+
+    rules: what it keeps to, in words, said before it is broken.
+    """
 
     path: tuple[str, ...]
     input: Input
@@ -45,7 +51,9 @@ class Field:
     least: float | None = None
     most: float | None = None
     longest: int | None = None
-    item: Input = Input.TEXT
+    most_items: int | None = None
+    rules: tuple[str, ...] = ()
+    item: Field | None = None
     fields: tuple[Field, ...] = ()
 
     @property
@@ -61,48 +69,70 @@ def fields_of(schema: Mapping[str, Any] | None) -> tuple[Field, ...] | None:
     """The form of an object's schema; None when the whole payload is better typed as JSON."""
     if schema is None:
         return None
-    properties = _resolved(schema, schema).get("properties")
-    return _fields(schema, _resolved(schema, schema), (), 0) if properties else None
+    root = _resolved(schema, schema)
+    return _fields(schema, root, (), 0) if root.get("properties") else None
 
 
-def payload_of(fields: tuple[Field, ...], typed: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The payload that was typed (by field name), and what could not be read, by field name.
+def leaves(fields: Sequence[Field]) -> Iterator[Field]:
+    """The fields without their groups: what has a column of its own in a table."""
+    for field in fields:
+        if field.input is Input.GROUP:
+            yield from leaves(field.fields)
+        else:
+            yield field
+
+
+def payload_of(
+    fields: Sequence[Field], typed: Mapping[str, Any], at: str = ""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The payload that was typed, and what could not be read, by path.
 
     An optional field that was left empty is left out.
     """
     payload: dict[str, Any] = {}
     unfit: dict[str, str] = {}
     for field in fields:
-        if field.input is Input.GROUP:
-            inner, inner_unfit = payload_of(field.fields, typed)
-            unfit |= inner_unfit
-            if inner or field.is_required:
-                payload[field.path[-1]] = inner
-            continue
-        try:
-            value = _value(field, typed.get(field.name))
-        except Unfit as error:
-            unfit[field.name] = str(error)
-            continue
+        where = f"{at}{field.path[-1]}"
+        value = _read(field, typed.get(field.path[-1]), where, unfit)
         if value is not None:
             payload[field.path[-1]] = value
     return payload, unfit
 
 
 def faults(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, str]:
-    """What breaks the schema, by field name; "" is the payload as a whole."""
-    if schema is None:
-        return {}
+    """What breaks the schema, by path; "" is the payload as a whole."""
+    return {} if schema is None else faults_found(payload, schema_validator(schema))
+
+
+def faults_found(payload: Mapping[str, Any], validator: Any) -> dict[str, str]:
+    """The same with a validator that is made once for many payloads."""
     found: dict[str, str] = {}
-    for error in schema_errors(payload, schema):
-        path = [str(part) for part in error.absolute_path if not isinstance(part, int)]
+    for error in _innermost(validator.iter_errors(payload)):
+        path = [str(part) for part in error.absolute_path]
         if error.validator == "required":
-            missing = next((name for name in error.validator_value if name not in error.instance), "")
-            for name in [name for name in error.validator_value if name not in error.instance] or [missing]:
-                found.setdefault(".".join([*path, name]), "is required")
+            for name in error.validator_value:
+                if name not in error.instance:
+                    found.setdefault(".".join([*path, name]), words.FAULT_REQUIRED)
         else:
             found.setdefault(".".join(path), _in_words(error))
     return found
+
+
+def _innermost(errors: Iterable[Any]) -> Iterator[Any]:
+    """What breaks the one alternative that was meant: of an object or null, the object's own faults."""
+    for error in errors:
+        branches: dict[Any, list[Any]] = {}
+        for inner in error.context or ():
+            branches.setdefault(inner.schema_path[0], []).append(inner)
+        meant = [
+            branch
+            for branch in branches.values()
+            if not any(one.validator == "type" and one.absolute_path == error.absolute_path for one in branch)
+        ]
+        if len(meant) == 1:
+            yield from _innermost(meant[0])
+        else:
+            yield error
 
 
 # ── schema → fields ─────────────────────────────────────────────────────────────
@@ -127,6 +157,7 @@ def _field(
         "help": str(given.get("description") or schema.get("description") or ""),
         "is_required": is_required,
         "default": given.get("default", schema.get("default")),
+        "rules": tuple(_rules(schema)),
     }
     choices = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
     if choices and all(isinstance(choice, str | int | float | bool) for choice in choices):
@@ -134,10 +165,9 @@ def _field(
     kind, form = schema.get("type"), schema.get("format")
     if kind == "object" and schema.get("properties") and depth < _DEEPEST:
         return Field(input=Input.GROUP, fields=_fields(root, schema, path, depth + 1), **common)
-    if kind == "array":
-        item = _resolved(root, schema.get("items", {})).get("type")
-        if item in _SCALARS and item != "boolean":
-            return Field(input=Input.LIST, item=_SCALARS[item], **common)
+    if kind == "array" and isinstance(schema.get("items"), Mapping) and depth < _DEEPEST:
+        item = _field(root, (*path, "item"), schema["items"], is_required=True, depth=depth + 1)
+        return Field(input=Input.LIST, item=item, most_items=schema.get("maxItems"), **common)
     if kind == "string" and form in _TIMES:
         return Field(input=_TIMES[form], **common)
     if kind in _SCALARS:
@@ -155,6 +185,13 @@ _SCALARS = {
     "string": Input.TEXT, "integer": Input.INTEGER, "number": Input.NUMBER, "boolean": Input.BOOLEAN,
 }  # fmt: skip
 _TIMES = {"date": Input.DATE, "date-time": Input.TIME}
+_UNSAID = {("minLength", 1), *(("format", name) for name in _TIMES)}  # said by what is asked for already
+
+
+def _rules(schema: Mapping[str, Any]) -> Iterator[str]:
+    for keyword, told in words.RULES.items():
+        if schema.get(keyword) is not None and (keyword, schema[keyword]) not in _UNSAID:
+            yield told.format(schema[keyword])
 
 
 def _resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -183,11 +220,34 @@ def _resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
 # ── typed → value ───────────────────────────────────────────────────────────────
 
 
+def _read(field: Field, typed: Any, where: str, unfit: dict[str, str]) -> Any:
+    """The value of what was typed; None for nothing, and for what is unfit."""
+    if field.input is Input.GROUP:
+        if typed is None and not field.is_required:
+            return None
+        if typed is not None and not isinstance(typed, Mapping):
+            unfit[where] = words.FAULT_OBJECT
+            return None
+        inner, inner_unfit = payload_of(field.fields, typed or {}, f"{where}.")
+        unfit |= inner_unfit
+        return inner
+    if field.input is Input.LIST and field.item is not None:
+        items = []
+        for place, one in enumerate(typed or ()):
+            value = _read(field.item, one, f"{where}.{place}", unfit)
+            if value is None and f"{where}.{place}" not in unfit:
+                unfit[f"{where}.{place}"] = words.FAULT_EMPTY_ITEM
+            items.append(value)
+        return items if items or field.is_required else None
+    try:
+        return _value(field, typed)
+    except Unfit as error:
+        unfit[where] = str(error)
+        return None
+
+
 def _value(field: Field, typed: Any) -> Any:
     """The value of what was typed; None for nothing. Raises `Unfit`."""
-    if field.input is Input.LIST:
-        items = [_scalar(field.item, line.strip()) for line in str(typed or "").splitlines() if line.strip()]
-        return items if items or field.is_required else None
     if typed is None or typed == "":
         return None
     if isinstance(typed, datetime):
@@ -197,7 +257,7 @@ def _value(field: Field, typed: Any) -> Any:
     if field.input is Input.JSON:
         return read_json(typed)
     if field.input in {Input.INTEGER, Input.NUMBER}:
-        return _scalar(field.input, str(typed).strip())
+        return _number(field.input, str(typed).strip())
     return typed
 
 
@@ -211,29 +271,16 @@ def read_json(text: str) -> Any:
         raise Unfit("is not JSON that can be read") from None
 
 
-def _scalar(kind: Input, text: str) -> Any:
+def _number(kind: Input, text: str) -> int | float:
     try:
-        return int(text) if kind is Input.INTEGER else float(text) if kind is Input.NUMBER else text
+        return int(text) if kind is Input.INTEGER else float(text)
     except ValueError:
-        raise Unfit(f"is {'a whole number' if kind is Input.INTEGER else 'a number'}") from None
+        raise Unfit(words.FAULT_INTEGER if kind is Input.INTEGER else words.FAULT_NUMBER) from None
 
 
-def _in_words(error: jsonschema.ValidationError) -> str:
+def _in_words(error: Any) -> str:
     """Short, without the value: it stands in the field."""
-    value = error.validator_value
-    words = {
-        "type": f"is of type {value}",
-        "minLength": f"has at least {value} characters" if value != 1 else "is not empty",
-        "maxLength": f"has at most {value} characters",
-        "minimum": f"is at least {value}",
-        "maximum": f"is at most {value}",
-        "exclusiveMinimum": f"is more than {value}",
-        "exclusiveMaximum": f"is less than {value}",
-        "pattern": f"matches {value}",
-        "format": f"is a valid {value}",
-        "enum": "is one of the choices",
-        "minItems": f"has at least {value} items",
-        "maxItems": f"has at most {value} items",
-        "additionalProperties": "has no other fields",
-    }
-    return words.get(str(error.validator), f"keeps the schema ({error.validator})")
+    validator, value = str(error.validator), error.validator_value
+    if validator == "minLength" and value == 1:
+        return words.FAULT_EMPTY
+    return words.FAULTS.get(validator, words.FAULT_OTHER).format(value, keyword=validator)

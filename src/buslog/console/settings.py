@@ -25,7 +25,7 @@ _FIXED: dict[str, Any] = {
     "server.fileWatcherType": "none",
     "server.enableStaticServing": False,
     "server.showEmailPrompt": False,
-    "server.maxUploadSize": 1,
+    "server.maxUploadSize": 10,
     "runner.magicEnabled": False,
 }
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from buslog.console import auditing, clock, frame, numbers, words
+from buslog.console import auditing, clock, filter_links, frame, numbers, words
 from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow, Subscriber, Trouble
 from buslog.message import State
 
@@ -21,7 +21,6 @@ ROOM = 1126  # pixels, of a page at 1280
 ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
-LEFT_FOR = "tables.left_for"  # the address of the key that a button led to
 
 ColumnConfig: TypeAlias = Any  # Streamlit's is not public
 
@@ -244,7 +243,7 @@ def _open_key(click: str, keys: list[str]) -> None:
     pressed = st.session_state.get(click)
     if pressed and pressed.row < len(keys) and keys[pressed.row]:
         # The page of a key has a parameter that the Log has too: who comes back must not find the Log filtered by it.
-        st.session_state[LEFT_FOR] = {"key": [keys[pressed.row]]}
+        st.session_state[filter_links.LEFT_FOR] = {"key": [keys[pressed.row]]}
         st.switch_page(frame.KEY, query_params={"key": keys[pressed.row]})
 
 

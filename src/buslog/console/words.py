@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from buslog.console import clock
+from buslog.export import Format
 from buslog.filter import Range
 from buslog.insights import Cause, Count, GroupStatus, Reason, Series, Trouble
 from buslog.message import Mode, State
@@ -69,8 +70,6 @@ NOTHING_YET_MORE = "Emit the first message, and it shows here:"
 NOTHING_YET_HOW = "SELECT buslog.emit('shipmentDeparted', '{\"shipmentId\": \"S-42\"}');"
 ALL_IS_WELL = "No failures. Nice work."
 NO_MATCH = "No message matches this filter."
-NO_COMMANDS = "No command is registered yet."
-NO_COMMANDS_HOW = '@bus.command("resyncTracking", payload=ResyncTracking)\nasync def resync_tracking(message): ...'
 NO_WORKER = "No worker is running: what is emitted waits."
 NO_WORKER_HOW = "buslog worker module:bus"
 
@@ -132,7 +131,7 @@ TRACEBACK = "Traceback of the newest failure"
 NO_TRACEBACK = "Nothing was kept of it."
 OF_MESSAGE = "Open its message"
 FROM_A_TERMINAL = "The same from a terminal"
-ALL_FAILURES_CSV, GROUP_CSV = "All failures of this filter", "All failures of this cause and filter"
+ALL_FAILURES = "failures"
 NONE_IN_TIME = "None of it in this time is failed now."
 NONE_LEFT = "None of it is failed now."
 NONE_LEFT_MORE = "What failed was replayed or cancelled; what is known of the cause stays."
@@ -246,6 +245,8 @@ NOTHING_MORE = "Nothing more here: back to the newest"
 REPLAYS_COLUMN = "Replays"
 REPLAYED, REPLAYED_ONCE = "replayed ×{times} · last {outcome}", "replayed once · last {outcome}"
 REPLAY_OUTCOMES = {State.SUCCEEDED: "ok", State.FAILED: "failed"}
+
+ALL_ROWS = "all rows of this filter"
 
 # ── Message ─────────────────────────────────────────────────────────────────────
 
@@ -372,6 +373,75 @@ KEY_IS_NOW = "now"
 KEY_SINCE_REPLAY = "after a replay"
 
 # ── Commands ────────────────────────────────────────────────────────────────────
+
+NO_COMMANDS = "No command is registered yet."
+NO_COMMANDS_MORE = "Register one in the application:"
+NO_COMMANDS_HOW = '@bus.command("resyncTracking", payload=ResyncTracking)\nasync def resync_tracking(message): ...'
+COMMAND_NOT_HOSTED = "No live worker hosts this command: a run waits until one does."
+NEVER_RUN = "Never run yet."
+RUN_ONE, RUN_KEYS, RUN_FILE = "One", "Many keys", "A CSV file"
+KEYS_HINT = "Paste them: one a line, or with commas or blanks between them."
+FILE_HINT = "The first line names the columns. Commas, semicolons or tabs; at most 10,000 rows."
+FAULTS_ABOVE = "Nothing was run. Correct what is marked."
+FILE_REFUSED = "Nothing of this file is run until all of it can be."
+RAN_LATELY = "The same ran lately"
+RAN_LATELY_MORE = "{runs} of {command} for {keys} in the last {minutes:g} min:"
+TYPE_COUNT = "Type {count} to confirm"
+TYPE_COUNT_FAULT = "is {count}, as it stands above"
+BATCH_ALL_DONE = "All of them have ended."
+ALL_COMMANDS = "All commands"
+NOTHING_TO_RUN = "There is nothing to run yet."
+RUN_QUEUED = "{count} on the way: a worker takes over."
+OWN_KEY_HELP = "What it is about. Nothing: the payload says."
+FILE_COLUMNS = "Its columns; what is optional may be left out:"
+PREFILL_UNKNOWN = "The message to fill this in from was not found."
+PREFILLED = "Filled in from {name} of {at} {zone}."
+PREFILL_CUT = "That message is too large to fill a form from."
+
+FAULT_REQUIRED = "is required"
+FAULT_EMPTY = "is not empty"
+FAULT_EMPTY_ITEM = "is empty: fill it in, or remove it"
+FAULT_OBJECT = "is a JSON object"
+FAULT_INTEGER = "is a whole number"
+FAULT_NUMBER = "is a number"
+FAULT_BOOLEAN = "is true or false"
+FAULT_CHOICE = "is one of {}"
+FAULT_DATE = "is a date such as 2026-01-31"
+FAULT_TIME = "is a time such as 2026-01-31T14:05Z"
+ROW_LENGTH = "has {} cells where the header names {} columns"
+ROW_TWICE = "says the same as row {}"
+FAULT_OTHER = "keeps the schema ({keyword})"
+# By the keyword of JSON Schema: what a fault breaks, and what is said before it is broken.
+FAULTS = {
+    "type": "is of type {}",
+    "minLength": "has at least {} characters",
+    "maxLength": "has at most {} characters",
+    "minimum": "is at least {}",
+    "maximum": "is at most {}",
+    "exclusiveMinimum": "is more than {}",
+    "exclusiveMaximum": "is less than {}",
+    "multipleOf": "is a multiple of {}",
+    "pattern": "matches {}",
+    "format": "is a valid {}",
+    "enum": "is one of the choices",
+    "minItems": "has at least {} items",
+    "maxItems": "has at most {} items",
+    "uniqueItems": "has no item twice",
+    "additionalProperties": "has no other fields",
+}
+RULES = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "pattern": "matches {}",
+    "format": "{}",
+    "minItems": "items: at least {}",
+    "maxItems": "items: at most {}",
+}
 
 # ── Subscribers ─────────────────────────────────────────────────────────────────
 
@@ -585,6 +655,14 @@ DUTY_HANDED_OVER = "Handed over. Nobody is on duty until somebody takes it."
 DUTY_EARLIER = "Earlier"
 
 # ── Export ──────────────────────────────────────────────────────────────────────
+
+EXPORT_TITLE = "All {rows} of this filter"
+EXPORT_MORE = "Times are in UTC. That you take them is kept in the audit."
+EXPORTS: dict[Format, tuple[str, str]] = {
+    Format.CSV: ("CSV", "Commas, as other programs read it."),
+    Format.EXCEL: ("Excel (Europe)", "Semicolons and accents as a European Excel opens them."),
+    Format.PARQUET: ("Parquet", "Small and typed, for pandas, DuckDB and the like."),
+}
 
 # ── Alerts ──────────────────────────────────────────────────────────────────────
 

@@ -309,9 +309,21 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRuns:
+    """The latest runs of a command, ten at most: how many, how many of them failed, the last one, its result cut."""
+
+    count: int
+    failed: int
+    at: datetime
+    state: State
+    by: str
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A registered command. `schema` is its payload's JSON Schema; None takes any object. `role`: the least that may
-    run it, where it demands one.
+    run it, where it demands one. `last`: None when it was never run.
     """
 
     name: str
@@ -319,7 +331,8 @@ class Command:
     description: str
     schema: dict[str, Any] | None
     is_hosted: bool
-    role: Role | None = None
+    role: Role | None
+    last: LastRuns | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from sqlalchemy import Text, cast, func
 from buslog import db
 from buslog.errors import NotFound
 from buslog.filter import Filter
-from buslog.insights import aggregates, audits, failures, figures, keys, overview, search, thread, why
+from buslog.insights import aggregates, audits, commands, failures, figures, keys, overview, search, thread, why
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
 from buslog.insights.figures import Subscriber
@@ -52,7 +51,6 @@ from buslog.insights.shifts import Shift
 from buslog.insights.thread import Thread
 from buslog.masking import Mask
 from buslog.message import DeliveryRef, Kind, Mode, State
-from buslog.rights import Role
 
 PAGE = 50
 ERROR_SHOWN = 300  # characters of an error in a list
@@ -308,19 +306,34 @@ class Insights:
         return next(iter(people(self._read("people", person=person, places=1))), None)
 
     def commands(self) -> list[Command]:
-        return [
-            Command(
-                name, subscription, description, json.loads(schema) if schema else None, is_hosted, role and Role(role)
-            )
-            for name, subscription, description, schema, is_hosted, role in self._read("command_cards")
-        ]
+        """The registered commands, in alphabetical order."""
+        with self._reading() as connection:
+            return commands.cards(connection)
 
     def command_runs(self, name: str, *, places: int = 10) -> list[CommandRun]:
         """The latest runs of a command, newest first."""
         with self._reading() as connection:
-            rows = _rows(connection, "command_runs", command=name, places=places)
-            found = [CommandRun(*_typed(row, {5: State})) for row in rows]
-            return self._curtain.rows(connection, found, lambda row: row.message_id)
+            return self._of_runs(connection, commands.runs(connection, name, places))
+
+    def command_runs_for(
+        self, name: str, keys: Sequence[str], since: datetime, *, places: int = 50
+    ) -> list[CommandRun]:
+        """Runs of a command for any of these keys since a moment, newest first."""
+        with self._reading() as connection:
+            return self._of_runs(connection, commands.runs_for(connection, name, keys, since, places))
+
+    def batch_states(self, name: str, batch: UUID) -> dict[State, int]:
+        """How far the runs of a command are that were started together."""
+        with self._reading() as connection:
+            return commands.batch_states(connection, name, batch)
+
+    def batch_runs(self, name: str, batch: UUID, *, places: int = 50) -> list[CommandRun]:
+        """Those runs, the failed first, then the open ones."""
+        with self._reading() as connection:
+            return self._of_runs(connection, commands.batch_runs(connection, name, batch, places))
+
+    def _of_runs(self, connection: sqlalchemy.Connection, runs: list[CommandRun]) -> list[CommandRun]:
+        return self._curtain.rows(connection, runs, lambda row: row.message_id)
 
     # ── people ──────────────────────────────────────────────────────────────────
 

@@ -153,6 +153,20 @@ def test_a_command_is_run_and_its_result_is_printed_on_the_line_after_its_id(cli
     assert json.loads(second) == {"steps": 3, "said": "a \u2028 b\n", "list": [1, 2]}
 
 
+def test_a_command_is_run_for_each_row_of_a_file_or_not_at_all(
+    cli: Cli, worker: Any, connection: db.Connection
+) -> None:
+    done = cli("run", "resyncTracking", "--csv", "-", stdin=b"shipmentId;steps\nS-1;3\nS-2;x\n")
+    assert (done.code, done.out) == (2, "")
+    assert "row 3, column steps: is a whole number" in done.error
+    assert cli("run", "resyncTracking", "{}", "--csv", "-", "--key", "S-1").code == 2
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (0,)
+    done = cli("run", "resyncTracking", "--csv", "-", "--json", stdin=b"shipmentId;steps\nS-1;3\nS-2;4\n")
+    assert (done.code, done.document["count"]) == (0, 2)
+    found = connection.execute("SELECT key, correlation_id::text FROM buslog.messages ORDER BY id").fetchall()
+    assert found == [("S-1", done.document["batch"]), ("S-2", done.document["batch"])]
+
+
 def test_a_command_that_fails_ends_with_1_and_says_why(cli: Cli, worker: Any) -> None:
     done = cli("run", "explode", "--wait", "20")
     assert done.code == 1

@@ -96,6 +96,20 @@ def test_an_import_that_is_interrupted_imports_nothing(cli: Cli, connection: db.
     assert value(connection, "SELECT count(*) FROM buslog.messages") == 0
 
 
+def test_an_export_is_what_it_is_asked_to_be_and_in_the_audit(cli: Cli, connection: db.Connection) -> None:
+    cli("emit", "said", "{}", "--key", "S-7")
+    assert cli("export", "--format", "excel").out.splitlines()[1].split(";")[2:4] == ["said", "S-7"]
+    process = cli.start("export", "--format", "parquet", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out[:4], out[-4:]) == (0, b"PAR1", b"PAR1"), err
+    audited = connection.execute(
+        "SELECT verb, outcome ->> 'format' FROM buslog.operations WHERE verb ~ 'export' ORDER BY id"
+    )
+    assert audited.fetchall() == [
+        (verb, format_) for format_ in ("excel", "parquet") for verb in ("export", "export ended")
+    ]
+
+
 def test_export_is_filtered_by_key_name_state_and_time(cli: Cli) -> None:
     cli("import", "-", stdin=history())
     cli("emit", "name 1", "{}", "--key", "S-7")
