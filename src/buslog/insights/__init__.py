@@ -34,6 +34,7 @@ from buslog.insights.model import (
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
+from buslog.insights.runs import Item, ItemState, Run, RunSet, RunState, Verb
 from buslog.insights.shifts import Shift
 from buslog.insights.story import DeliveryRun, Done, Raised, Story
 from buslog.insights.thread import Line, Thread, ThreadMessage
@@ -60,6 +61,8 @@ __all__ = [
     "FailureSample",
     "GroupStatus",
     "Insights",
+    "Item",
+    "ItemState",
     "KeyMessage",
     "KeyNow",
     "KeyPage",
@@ -76,6 +79,9 @@ __all__ = [
     "Point",
     "Raised",
     "Reason",
+    "Run",
+    "RunSet",
+    "RunState",
     "Series",
     "Shift",
     "Story",
@@ -84,5 +90,6 @@ __all__ = [
     "Thread",
     "ThreadMessage",
     "ToErase",
+    "Verb",
     "Waiting",
 ]
