@@ -4,7 +4,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, frame, markup, problems, routes, tables, words
+from buslog.console import access, acting, charts, clock, frame, many, markup, problems, routes, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.filter import Filter, Range
 from buslog.insights import Cursor, Page, Tally
@@ -78,6 +78,7 @@ if page.rows:
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
     pager(page)
+    many.buttons(filter_)
 elif cursors:
     st.button("Nothing more here: back to the newest", on_click=bar.turn)
 else:

@@ -42,7 +42,7 @@ RATES = (0.01, 10_000.0)  # a second
 
 # Which deliveries a run may take, and why it passes over the others that its filter finds. What was cancelled, or has
 # succeeded, is replayed only where the filter asks for it: nobody sends it again by accident.
-_TAKES: dict[Verb, tuple[State, ...]] = {
+TAKES: dict[Verb, tuple[State, ...]] = {
     Verb.REPLAY: (State.FAILED, State.CANCELLED, State.SUCCEEDED),
     Verb.RUN_NOW: (State.RETRYING, State.SCHEDULED),
     Verb.CANCEL: (*OPEN_STATES, State.FAILED),
@@ -107,7 +107,7 @@ class Replays(Desk):
         """
         moment = now or datetime.now(UTC)
         filter_ = filter_.between(*filter_.bounds(moment))
-        taken = _taken(filter_, verb)
+        taken = takes(filter_, verb)
         engine = db.make_engine(self._dsn, size=1)
         try:
             with db.translated(self._dsn), engine.connect() as reading:
@@ -135,9 +135,9 @@ class Replays(Desk):
             rows = connection.execute(db.query("picked"), values).fetchall()
         others: dict[str, Count] = {}
         for reason, states in _OTHERS.items():
-            number = sum(row[3] in states and State(row[3]) not in _TAKES[verb] for row in rows)
+            number = sum(row[3] in states and State(row[3]) not in TAKES[verb] for row in rows)
             others |= {reason: Count(number)} if number else {}
-        found = [row for row in rows if State(row[3]) in _TAKES[verb]]
+        found = [row for row in rows if State(row[3]) in TAKES[verb]]
         return self._frozen(filter_ or Filter(), verb, found, others, is_capped=False, is_selected=True)
 
     def preview_failed(self, run: int) -> Preview:
@@ -283,15 +283,15 @@ def _nothing_to_send(skipped: int) -> OperationRefused:
     )  # fmt: skip
 
 
-def _taken(filter_: Filter, verb: Verb) -> tuple[State, ...]:
-    """The states of which a run of the filter takes deliveries."""
+def takes(filter_: Filter, verb: Verb) -> tuple[State, ...]:
+    """The states of which a run of the filter takes deliveries. Raises `InvalidFilter` where there is none."""
     if not filter_.states:
-        return tuple(state for state in _TAKES[verb] if (verb, state) not in _ONLY_ASKED)
-    taken = tuple(state for state in filter_.states if state in _TAKES[verb])
+        return tuple(state for state in TAKES[verb] if (verb, state) not in _ONLY_ASKED)
+    taken = tuple(state for state in filter_.states if state in TAKES[verb])
     if not taken:
         raise InvalidFilter(
             field="state", rule=f"is one that {verb} does something to", was=", ".join(filter_.states),
-            limit=", ".join(_TAKES[verb]), mend="Ask for one of these states.",
+            limit=", ".join(TAKES[verb]), mend="Ask for one of these states.",
         )  # fmt: skip
     return taken
 

@@ -21,6 +21,7 @@ from buslog.operations import Operations
 from buslog.people import People
 from buslog.privacy import Privacy
 from buslog.reemission import Reemission
+from buslog.replays import Replays
 from buslog.rights import Role, least_role
 
 _ARRIVED = "access.arrived"
@@ -62,6 +63,10 @@ def operations() -> Operations:
 
 def groups() -> Groups:
     return Groups(dsn(), who())
+
+
+def replays() -> Replays:
+    return Replays(dsn(), who())
 
 
 def people() -> People:

@@ -12,9 +12,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from buslog.console import access, clock, duty, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "key", "commands", "message", "audit", "permissions")
+PATHS = ("failures", "log", "key", "commands", "replays", "message", "audit", "permissions")
 
-OVERVIEW, FAILURES, LOG, KEY, COMMANDS, MESSAGE, AUDIT, PERMISSIONS = (
+OVERVIEW, FAILURES, LOG, KEY, COMMANDS, REPLAYS, MESSAGE, AUDIT, PERMISSIONS = (
     f"pages/{page}.py" for page in ("overview", *PATHS)
 )
 
@@ -44,6 +44,8 @@ def run() -> None:
                     help="The whole story of one key, and what of it waits now."),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
                     help="Run a command by hand and see its result."),
+            st.Page(REPLAYS, title="Replays", icon=":material/replay:",
+                    help="What was replayed, run or cancelled in bulk: progress, undo, stop."),
             st.Page(AUDIT, title="Audit", icon=":material/fact_check:", help=words.AUDIT_HELP),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),

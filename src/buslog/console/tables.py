@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from buslog.console import auditing, clock, frame, words
-from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow
+from buslog.insights import AuditRow, FailureGroup, Item, LiveWorker, LogRow
 from buslog.message import State
 
 ROW_HEIGHT = 34
@@ -46,7 +46,7 @@ def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: b
         "name": _text("Name", [row.name for row in rows]),
         "key": _text(key_field, [row.key or "" for row in rows]),
         "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
-        "state": _states([row.state for row in rows]),
+        "state": _states([row.state for row in rows], [bool(row.repeats) for row in rows]),
         "attempts": _text("Attempts", ["" if row.attempts is None else str(row.attempts) for row in rows], right=True),
         "error": _text("Last error", errors),
     }
@@ -72,6 +72,27 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
     _grid(columns, key=key, room=ROOM_BESIDE, most_rows=10, alt="Failures grouped by cause")
     pressed = st.session_state.get(click)
     return groups[pressed.row] if pressed and pressed.row < len(groups) else None
+
+
+def item_table(items: Sequence[Item], *, key: str, key_field: str) -> None:
+    """Deliveries of a run, a button each that opens its message."""
+    columns = {
+        "open": _opener(key, [item.message_id for item in items]),
+        "emitted": _time("Emitted", [item.emitted_at for item in items]),
+        "name": _text("Name", [item.name or "" for item in items]),
+        "key": _text(key_field, [item.key or "" for item in items]),
+        "subscription": _text("Subscriber", [words.short(item.subscription) for item in items]),
+        "was": _text("Was", [str(item.was) for item in items]),
+        "state": _text("Now", [f"{words.ITEM_STATES[item.state].mark} {item.state}" for item in items]),
+        "why": _text("Why", [_why(item) for item in items]),
+    }
+    _grid(columns, key=key, room=ROOM, alt="Deliveries of the run, oldest message first")
+
+
+def _why(item: Item) -> str:
+    told = (item.reason or item.error_type, "tried first" if item.is_canary else "",
+            "superseded" if item.superseded and item.reason != "superseded" else "")  # fmt: skip
+    return ", ".join(filter(None, told))
 
 
 def worker_table(workers: Sequence[LiveWorker]) -> None:
@@ -144,7 +165,7 @@ def _number(label: str, values: Sequence[int]) -> Column:
     return Column(values, 70, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
 
 
-def _time(label: str, values: Sequence[datetime]) -> Column:
+def _time(label: str, values: Sequence[datetime | None]) -> Column:
     return Column(
         values,
         148,
@@ -154,14 +175,16 @@ def _time(label: str, values: Sequence[datetime]) -> Column:
     )
 
 
-def _states(states: Sequence[State]) -> Column:
+def _states(states: Sequence[State], are_again: Sequence[bool]) -> Column:
+    """Wider where something was sent again after it had succeeded: that stands beside its state."""
+    marks = [[words.SENT_AGAIN_MARK] if is_again else [] for is_again in are_again]
     return Column(
-        [[words.label(state)] for state in states],
-        108,
+        [[words.label(state), *mark] for state, mark in zip(states, marks, strict=True)],
+        205 if any(are_again) else 108,
         lambda width: st.column_config.MultiselectColumn(
             "State",
-            options=[words.label(state) for state in State],
-            color=[words.STATES[state].tone for state in State],
+            options=[*(words.label(state) for state in State), words.SENT_AGAIN_MARK],
+            color=[*(words.STATES[state].tone for state in State), words.STATES[State.RETRYING].tone],
             width=width,
         ),
     )

@@ -331,7 +331,7 @@ class Insights:
         return [to_run(row) for row in self._read("run_list", before=before, places=places)]
 
     def run_items(
-        self, run: int, *, state: ItemState | None = None, after: Item | None = None, places: int = PAGE,
+        self, run: int, *, state: ItemState | None = None, after: DeliveryRef | Item | None = None, places: int = PAGE,
         superseded: bool = False,
     ) -> list[Item]:  # fmt: skip
         """Items of a run, oldest message first; superseded: only those that are."""
@@ -372,7 +372,7 @@ def _list_columns(rows: Rows) -> tuple[Any, ...]:
     return (
         m.id, d.subscription_id, cast(m.kind, Text), m.name, m.key, m.emitted_at,
         subscription_name(d.subscription_id), subscription_mode(d.subscription_id), d.state, d.generation, d.attempts,
-        d.error_type, func.left(d.error, ERROR_SHOWN), d.finished_at,
+        d.error_type, func.left(d.error, ERROR_SHOWN), d.finished_at, d.repeats,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from uuid import UUID
 
 from buslog.filter import Filter, Range
-from buslog.message import State
+from buslog.message import DeliveryRef, State
 
 
 class Verb(StrEnum):
@@ -150,7 +150,7 @@ def to_set(rows: Sequence[Sequence[Any]]) -> RunSet:
 
 
 def item_values(
-    run: int, *, state: ItemState | None, after: Item | None, places: int, superseded: bool = False
+    run: int, *, state: ItemState | None, after: DeliveryRef | Item | None, places: int, superseded: bool = False
 ) -> dict[str, Any]:
     """The values of `run_items.sql`."""
     return {"run": run, "state": state, "superseded": superseded, "message": after and after.message_id,
