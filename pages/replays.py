@@ -81,10 +81,15 @@ def watch(run: Run) -> None:
     """Looked at again every second while it is under way, but for the time a dialog is open."""
     is_asking = many.is_open() or STOPPING in st.session_state
     is_watching = run.is_under_way and not is_asking
+    looks = 0
 
     @st.fragment(run_every=WATCH_EVERY if is_watching else None)
     def watched() -> None:
         with problems.shown():
+            nonlocal looks
+            looks += 1
+            if looks > 1 and "run" not in st.query_params:  # after a start: see many.just_started
+                st.query_params.from_dict({"run": str(run.id)})
             now = insights.run(run.id) or run
             made_of = insights.run_set(run.id)
             with st.container(border=True):
@@ -217,7 +222,7 @@ def number_of(name: str) -> int | None:
     return int(text)
 
 
-chosen = number_of("run")
+chosen = many.just_started() or number_of("run")
 if chosen is None:
     everything()
 else:

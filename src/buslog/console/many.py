@@ -22,6 +22,8 @@ SMALL = 20  # up to so many have no canary unless it is asked for
 LISTED = 20  # superseded ones that the dialog names
 
 _ASKED = "many.asked"
+_FAULTS = "many.faults"
+_STARTED = "many.started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,15 @@ def again(run: Run) -> None:
         words.REPLAY_AGAIN.format(number=f"{run.failed_again:,}"), icon=words.VERB_ICONS[Verb.REPLAY], key="many.again",
         type="primary", on_click=_ask, args=(Replays.preview_failed, run.id),
     )  # fmt: skip
+
+
+def just_started() -> int | None:
+    """The run that the dialog has started, once: its page is the one to show. Its number is not in the address yet:
+    given with the step to this page, it would stand behind the page before it in the browser's history, and Back would
+    break.
+    """
+    started: int | None = st.session_state.pop(_STARTED, None)
+    return started
 
 
 def is_open() -> bool:
@@ -138,6 +149,9 @@ def _close() -> None:
 
 
 def _dialog(preview: Preview) -> None:
+    if _STARTED in st.session_state:
+        _close()
+        st.switch_page(frame.REPLAYS)
     with problems.shown():
         _what(preview)
         _left_out(preview)
@@ -203,67 +217,74 @@ def _caused(preview: Preview) -> None:
 
 
 def _form(preview: Preview) -> None:
-    faults: dict[str, str] = {}
-    sent = False
-    typed: dict[str, Any] = {}
+    key = f"many.{preview.run}"
     if not preview.eligible:
         markup.title(words.NOTHING_TO_SEND)
-        is_left = st.button(words.LEAVE_IT, key=f"many.{preview.run}.leave")
+        is_left = st.button(words.LEAVE_IT, key=f"{key}.leave")
     else:
-        with st.form(f"many.{preview.run}", border=False):
-            typed = _fields(preview)
-            place = st.container()
-            with st.container(horizontal=True, horizontal_alignment="right"):
-                is_left = st.form_submit_button(words.LEAVE_IT, key=f"many.{preview.run}.leave")
-                sent = st.form_submit_button(
-                    f"{words.RUN_VERBS[preview.verb]} {words.plural(preview.eligible, 'delivery')}", type="primary",
-                    icon=words.VERB_ICONS[preview.verb], key=f"many.{preview.run}.go",
-                )  # fmt: skip
-        if sent:
-            faults = _faults(preview, typed)
-            with place:
-                for field, fault in faults.items():
+        with st.form(key, border=False):
+            _fields(preview)
+            problem: BuslogError | dict[str, str] = st.session_state.pop(_FAULTS, {})
+            if isinstance(problem, BuslogError):
+                problems.show(problem)
+            else:
+                for field, fault in problem.items():
                     inputs.fault(f"{field} {fault}")
-    if preview.eligible:
+            with st.container(horizontal=True, horizontal_alignment="right"):
+                is_left = st.form_submit_button(words.LEAVE_IT, key=f"{key}.leave")
+                st.form_submit_button(
+                    f"{words.RUN_VERBS[preview.verb]} {words.plural(preview.eligible, 'delivery')}", type="primary",
+                    icon=words.VERB_ICONS[preview.verb], key=f"{key}.go", on_click=_press, args=(preview,),
+                )  # fmt: skip
         with st.expander(words.TERMINAL):
             st.code(_command_line(preview), language="bash", wrap_lines=True)
     if is_left:
         _close()
         st.rerun()
-    if sent and not faults:
+
+
+def _press(preview: Preview) -> None:
+    """The click's own: what was typed is checked, and the run started; the dialog then leads to its page."""
+    lead = f"many.{preview.run}."
+    given = {name.removeprefix(lead): value for name, value in st.session_state.items()
+             if isinstance(name, str) and name.startswith(lead)}  # fmt: skip
+    typed = {"canary": 0, "superseded": False, "sure": not preview.again, "count": None, "reason": "", **given}
+    faults = _faults(preview, typed)
+    if faults:
+        st.session_state[_FAULTS] = faults
+        return
+    try:
         _start(preview, typed)
+    except BuslogError as error:
+        st.session_state[_FAULTS] = error
 
 
-def _fields(preview: Preview) -> dict[str, Any]:
+def _fields(preview: Preview) -> None:
     key = f"many.{preview.run}"
-    typed: dict[str, Any] = {"canary": 0, "superseded": False, "sure": True, "count": None}
     if preview.superseded:
-        typed["superseded"] = st.checkbox(words.SUPERSEDED_LEAVE, key=f"{key}.superseded")
+        st.checkbox(words.SUPERSEDED_LEAVE, key=f"{key}.superseded")
     first, second, third = st.columns(3)
     if preview.verb is Verb.REPLAY:
         with first:
-            typed["canary"] = st.number_input(
+            st.number_input(
                 words.CANARY_FIELD, 0, min(preview.eligible, MOST), CANARY if preview.eligible > SMALL else 0,
                 help=words.CANARY_HELP, key=f"{key}.canary",
             )  # fmt: skip
     with second:
-        typed["rate"] = st.number_input(
+        st.number_input(
             words.RATE_FIELD, RATES[0], RATES[1], None, step=1.0, format="%g", placeholder="No limit",
             help=words.RATE_HELP, key=f"{key}.rate",
         )  # fmt: skip
     with third:
-        typed["undo"] = st.number_input(
-            words.UNDO_FIELD, 0, int(LONGEST_UNDO), int(UNDO), help=words.UNDO_HELP, key=f"{key}.undo"
-        )
-    typed["reason"] = st.text_input(
+        st.number_input(words.UNDO_FIELD, 0, int(LONGEST_UNDO), int(UNDO), help=words.UNDO_HELP, key=f"{key}.undo")
+    st.text_input(
         words.RUN_REASON if _wants_reason(preview) else words.RUN_REASON_OPTIONAL, max_chars=200, key=f"{key}.reason",
         placeholder=words.RUN_REASON_KEPT,
     )  # fmt: skip
     if preview.again:
-        typed["sure"] = st.checkbox(words.SENT_AGAIN_SURE, key=f"{key}.sure")
+        st.checkbox(words.SENT_AGAIN_SURE, key=f"{key}.sure")
     if preview.eligible > TYPED_ABOVE:
-        typed["count"] = st.text_input(words.TYPE_COUNT.format(number=preview.eligible), key=f"{key}.count")
-    return typed
+        st.text_input(words.TYPE_COUNT.format(number=preview.eligible), key=f"{key}.count")
 
 
 def _faults(preview: Preview, typed: dict[str, Any]) -> dict[str, str]:
@@ -286,8 +307,7 @@ def _start(preview: Preview, typed: dict[str, Any]) -> None:
         preview.run, reason=typed["reason"].strip(), canary=int(typed["canary"]), rate=typed["rate"],
         undo=float(typed["undo"] or 0), leave_superseded=bool(typed["superseded"]),
     )  # fmt: skip
-    _close()
-    st.switch_page(frame.REPLAYS, query_params={"run": str(run.id)})
+    st.session_state[_STARTED] = run.id
 
 
 def _command_line(preview: Preview) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 from buslog.console import clock
 from buslog.filter import Range
 from buslog.insights import Cause, Count, GroupStatus, ItemState, Reason, RunState, Verb
+from buslog.insights import Count, GroupStatus, ItemState, RunState, Verb
 from buslog.message import State
 from buslog.rights import Role
 
