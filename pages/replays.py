@@ -111,13 +111,16 @@ def is_asking_now() -> bool:
 
 
 def act_on(run: Run) -> None:
+    why = access.may("stop")
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.state is RunState.WAITING:
-            st.button(words.UNDO, type="primary", icon=":material/undo:", key="replays.undo", help=words.UNDO_WHY,
-                      on_click=stop, args=(run.id, "undone"))  # fmt: skip
+            st.button(words.UNDO, type="primary", icon=":material/undo:", key="replays.undo",
+                      help=why or words.UNDO_WHY, disabled=bool(why), on_click=stop,
+                      args=(run.id, "undone"))  # fmt: skip
         elif run.can_stop:
-            st.button("Stop…", icon=":material/stop_circle:", key="replays.stop", help=words.STOP_WHY,
-                      on_click=start_asking, args=(run.id,))  # fmt: skip
+            st.button("Stop…", icon=":material/stop_circle:", key="replays.stop",
+                      help=why or words.STOP_WHY, disabled=bool(why), on_click=start_asking,
+                      args=(run.id,))  # fmt: skip
         if run.failed_again and not run.is_under_way:
             many.again(run)
 

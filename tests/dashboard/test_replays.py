@@ -8,7 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from buslog.console import access
 from buslog.desk import Actor
+from buslog.errors import RoleTooLow
 from buslog.filter import Filter
 from buslog.insights import Insights
 from buslog.message import State
@@ -168,7 +170,7 @@ def test_a_dialog_that_is_left_sends_nothing_and_is_not_met_on_another_page(
 
 def test_selected_rows_take_the_same_road(open_page: Open, by_hand18: BusByHand) -> None:
     fail(by_hand18, 3)
-    at = open_page("failures")
+    at = open_page("failures", show="deliveries")
     assert button(at, "Replay selected").disabled
     assert "boxes at their left" in (button(at, "Replay selected").help or "")
     insights = Insights(by_hand18.dsn)
@@ -209,6 +211,26 @@ def test_a_single_one_that_succeeded_or_is_unsafe_is_asked_for_twice(
     assert not at.exception
     assert by_hand18.run("SELECT verb, reason FROM buslog.operations") == [("replay", "the mail was lost")]
     assert [toast.value for toast in at.toast] == ["1 delivery waits to run again."], "it is not replayed yet"
+
+
+def test_a_viewer_sees_the_buttons_and_why_they_are_not_for_them(
+    open_page: Open, by_hand18: BusByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(by_hand18)
+    run = started(by_hand18, undo=60)
+    monkeypatch.setattr(access, "who", lambda: Actor("anna@example.com", "dashboard"))
+    at = open_page("failures", show="deliveries")
+    at.session_state["many.all"] = True
+    at.run()
+    for label in ("Replay selected", "Replay all 1", "Cancel all 1"):
+        assert button(at, label).disabled
+        assert "operator" in (button(at, label).help or "")
+    at = open_page("replays", run=str(run.id))
+    assert button(at, "Undo").disabled
+    with pytest.raises(RoleTooLow):
+        access.replays().stop(run.id)
+    with pytest.raises(RoleTooLow):
+        access.replays().preview(FAILED)
 
 
 # ── the page ────────────────────────────────────────────────────────────────────

@@ -42,7 +42,7 @@ def fail(bus: BusByHand, name: str, number: int) -> None:
 
 def dialog_of_all(page: Page, address: str, key: str, number: int) -> Locator:
     """Opens Failures of a key, folds out what can be done to all of it, and presses replay."""
-    page.goto(f"{address}/failures?key={key}")
+    page.goto(f"{address}/failures?show=deliveries&key={key}")
     page.get_by_text("All that match this filter").click()
     page.get_by_role("button", name=f"Replay all {number} that failed").click()
     dialog = page.get_by_role("dialog")

@@ -60,10 +60,11 @@ def selected(rows: Sequence[LogRow], filter_: Filter, *, key: str) -> None:
             if verb is Verb.RUN_NOW and not fit:
                 continue
             count = words.plural(len(fit), "delivery") + "…" if fit else "selected"
-            why = words.NOT_THESE.format(why=words.NOTHING_FITS[verb]) if rows else words.SELECT_FIRST
+            why = "" if fit else words.NOT_THESE.format(why=words.NOTHING_FITS[verb]) if rows else words.SELECT_FIRST
+            why = access.may(f"{verb} many") or why
             st.button(
-                f"{words.RUN_VERBS[verb]} {count}", key=f"{key}.{verb}", icon=words.VERB_ICONS[verb], disabled=not fit,
-                help=None if fit else why, type="primary" if verb is Verb.REPLAY else "secondary",
+                f"{words.RUN_VERBS[verb]} {count}", key=f"{key}.{verb}", icon=words.VERB_ICONS[verb],
+                disabled=bool(why), help=why or None, type="primary" if verb is Verb.REPLAY else "secondary",
                 on_click=_ask, args=(_preview_selected, fit, verb, filter_),
             )  # fmt: skip
         if rows:
@@ -72,9 +73,10 @@ def selected(rows: Sequence[LogRow], filter_: Filter, *, key: str) -> None:
 
 def again(run: Run) -> None:
     """To replay what failed again in a run."""
+    why = access.may("replay many")
     st.button(
         words.REPLAY_AGAIN.format(number=f"{run.failed_again:,}"), icon=words.VERB_ICONS[Verb.REPLAY], key="many.again",
-        type="primary", on_click=_ask, args=(Replays.preview_failed, run.id),
+        type="primary", disabled=bool(why), help=why or None, on_click=_ask, args=(Replays.preview_failed, run.id),
     )  # fmt: skip
 
 
@@ -113,11 +115,12 @@ def _all_button(filter_: Filter, verb: Verb, key: str) -> None:
     except InvalidFilter:
         states = ()
     count = access.insights().count(replace(filter_, states=states)) if states else None
+    why = access.may(f"{verb} many") or ("" if count else words.NOTHING_FITS[verb])
     which = words.SCOPES[verb].format(states=_of_states(states))
     st.button(
         f"{words.RUN_VERBS[verb]} all {count} {which}…" if count else f"{words.RUN_VERBS[verb]} all",
-        key=f"{key}.all.{verb}", icon=words.VERB_ICONS[verb], disabled=not count,
-        help=words.VERB_MEANINGS[verb] if count else words.NOTHING_FITS[verb],
+        key=f"{key}.all.{verb}", icon=words.VERB_ICONS[verb], disabled=bool(why),
+        help=why or words.VERB_MEANINGS[verb],
         on_click=_ask, args=(Replays.preview, filter_, verb),
     )  # fmt: skip
 
