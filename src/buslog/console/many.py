@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from buslog.console import access, acting, clock, frame, inputs, markup, problems, runs, words
+from buslog.console.filters import current_params
 from buslog.errors import BuslogError, InvalidFilter
 from buslog.filter import Filter
 from buslog.insights import LogRow, Run, Verb
@@ -154,7 +155,11 @@ def _close() -> None:
 def _dialog(preview: Preview) -> None:
     if _STARTED in st.session_state:
         _close()
-        st.switch_page(frame.REPLAYS)
+        if st.session_state.get("frame.page") == "replays":
+            st.query_params.from_dict({"run": str(just_started())})
+            st.rerun()
+        # Whatever is given here lands on the page below, too, in the browser's history: so, what it has already.
+        st.switch_page(frame.REPLAYS, query_params=current_params())
     with problems.shown():
         _what(preview)
         _left_out(preview)
