@@ -304,7 +304,6 @@ def test_what_failed_again_is_counted_and_replayed_from_the_runs_own_page(
     at = button(at, "Replay the 3 that failed again").click().run()
     next(each for each in at.button if each.label == "Replay 3 deliveries").click().run()
     assert [(verb, waiting) for verb, _, waiting in runs(by_hand18)] == [("replay", 0), ("replay", 3)]
-    assert at.query_params == {"run": str(run.id + 1)}
     assert f"what failed again in run {run.id}" in str([link.proto.label for link in at.get("page_link")])
 
 
