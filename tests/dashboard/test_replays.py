@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from buslog.console import access
+from buslog.console import access, words
 from buslog.desk import Actor
 from buslog.errors import RoleTooLow
 from buslog.filter import Filter
@@ -152,7 +152,7 @@ def test_what_succeeded_is_sent_again_only_with_a_tick_and_a_reason_and_is_marke
     carry_on(by_hand18)
     by_hand18.work()
     assert "sent again" in list(open_page("log").dataframe[0].value["state"][0])
-    assert "replayed once · sent again" in all_text(open_page("message", id=str(message)))
+    assert words.MESSAGE_SENT_AGAIN in all_text(open_page("message", id=str(message)))
 
 
 def test_a_dialog_that_is_left_sends_nothing_and_is_not_met_on_another_page(

@@ -177,13 +177,13 @@ def _time(label: str, values: Sequence[datetime | None]) -> Column:
 
 def _states(states: Sequence[State], are_again: Sequence[bool]) -> Column:
     """Wider where something was sent again after it had succeeded: that stands beside its state."""
-    marks = [[words.SENT_AGAIN_MARK] if is_again else [] for is_again in are_again]
+    marks = [[words.MESSAGE_SENT_AGAIN] if is_again else [] for is_again in are_again]
     return Column(
         [[words.label(state), *mark] for state, mark in zip(states, marks, strict=True)],
         205 if any(are_again) else 108,
         lambda width: st.column_config.MultiselectColumn(
             "State",
-            options=[*(words.label(state) for state in State), words.SENT_AGAIN_MARK],
+            options=[*(words.label(state) for state in State), words.MESSAGE_SENT_AGAIN],
             color=[*(words.STATES[state].tone for state in State), words.STATES[State.RETRYING].tone],
             width=width,
         ),

@@ -10,7 +10,6 @@ from typing import Literal
 from buslog.console import clock
 from buslog.filter import Range
 from buslog.insights import Cause, Count, GroupStatus, ItemState, Reason, RunState, Verb
-from buslog.insights import Count, GroupStatus, ItemState, RunState, Verb
 from buslog.message import State
 from buslog.rights import Role
 
@@ -357,7 +356,6 @@ CAUSED_NOTHING = "Nothing: none of their messages has led to another one."
 CAUSED_UNKNOWN = "It could not be found out in time."
 SENT_AGAIN = "{number} of them have succeeded already. Whatever their subscriber does, such as mails, it does again."
 SENT_AGAIN_SURE = "Yes, send again what has succeeded"
-SENT_AGAIN_MARK = "sent again"
 CANARY_FIELD = "Try first"
 CANARY_HELP = "So many are sent first. The rest goes on by itself if all of them succeed; if not, the run stops."
 RATE_FIELD = "At most a second"
