@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from buslog.console import access, acting, clock, exporting, frame, groups, markup, tables, words
+from buslog.console import access, acting, clock, exporting, frame, groups, many, markup, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.errors import InvalidFilter, NotFound
 from buslog.filter import Filter, Range
@@ -74,6 +74,7 @@ def the_list(found: FailureGroups, of: int) -> None:
         groups.card(group, on_open=partial(bar.change, replace(asked, group=group.fingerprint)))
     as_of = f"As of {clock.time_of_day(clock.now())} {clock.zone()}"
     markup.quiet(f"{words.only_largest(len(found.groups), of)} {as_of}" if of > len(found.groups) else as_of)
+    many.buttons(filter_)
 
 
 def one_cause() -> None:
@@ -107,7 +108,7 @@ def deliveries() -> None:
     above = st.container()
     chosen = tables.log_table(page.rows, key=key, key_field=insights.key_field(), are_failed=True)
     with above:
-        acting.replay_selected(chosen, key="failures")
+        many.selected(chosen, filter_, key="failures")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn)
         st.button("Newer", icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
@@ -115,6 +116,7 @@ def deliveries() -> None:
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
         markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.zone()}")
+    many.buttons(filter_)
 
 
 # ── three kinds of nothing ──────────────────────────────────────────────────────

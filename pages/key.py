@@ -4,10 +4,24 @@ from uuid import UUID
 
 import streamlit as st
 
-from buslog.console import access, acting, frame, keys, links, markup, noting, problems, words
+from buslog.console import (
+    access,
+    acting,
+    erasing,
+    exporting,
+    filters,
+    frame,
+    keys,
+    links,
+    many,
+    markup,
+    noting,
+    problems,
+    words,
+)
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter, Range
-from buslog.insights import KeyPage, Tally
+from buslog.insights import Count, KeyPage, Tally
 from buslog.insights.keys import LAST
 from buslog.notes import About
 
@@ -48,10 +62,16 @@ def place(name: str) -> UUID | None:
 def unknown() -> None:
     with st.container(border=True):
         markup.title(words.KEY_UNKNOWN.format(field=key_field), quiet=key)
-        near = []
+        near, others = [], Count(0)
         with problems.shown():
-            near = insights.near_keys(key)
-        if near:
+            others = insights.count(by_ref := Filter(find=(key,), range=Range.ALL))
+            near = [] if others else insights.near_keys(key)
+        if others:
+            st.page_link(
+                frame.LOG, label=words.KEY_IS_A_REF.format(messages=words.plural(others.value, "message")),
+                icon=":material/manage_search:", query_params=filters.explicit(by_ref),
+            )  # fmt: skip
+        elif near:
             markup.quiet(words.KEY_DID_YOU_MEAN)
             with st.container(horizontal=True):
                 for like in near:
@@ -80,8 +100,9 @@ def head(tally: Tally) -> None:
             if address:
                 outside = markup.link(address, words.OPEN_OUTSIDE.format(key=key), is_outside=True)
                 st.html(outside, width="content")
-            params = Filter(key=key, range=Range.ALL).to_params()
-            st.page_link(frame.LOG, label="In the Log", icon=":material/manage_search:", query_params=params)
+            params = filters.explicit(filter_)
+            st.page_link(frame.LOG, label=words.IN_THE_LOG, icon=":material/manage_search:", query_params=params)
+            exporting.menu(filter_, words.ALL_OF_KEY)
     told = f"{tally.messages:,}{'+' if tally.rows.is_capped else ''}"
     markup.quiet(words.KEY_OF_MESSAGES.format(count=f"{told} message{'' if told == '1' else 's'}"))
 
@@ -92,6 +113,7 @@ def tell(page: KeyPage) -> None:
         keys.now(insights.key_now(key), key)
     with problems.shown():
         keys.commands(insights.commands(), key, key_field)
+    many.buttons(filter_)
     left, right = st.columns([7, 3], gap="medium")
     with right:
         st.subheader(words.NOTES)
@@ -104,19 +126,20 @@ def tell(page: KeyPage) -> None:
         keys.show(page, notes)
         if page.has_older or page.has_newer:
             pager(page, "below")
+    erasing.zone(key)
 
 
+filter_ = Filter(key=key or None, range=Range.ALL)
 search()
 if not key:
     with st.container(border=True):
         markup.title(words.KEY_ASK, quiet=words.KEY_ASK_MORE.format(field=key_field))
 else:
-    filter_ = Filter(key=key, range=Range.ALL)
     page = insights.key_page(key, after=place("after"), before=place("before"))
     if page.messages:
         head(insights.tally(filter_))
         tell(page)
     elif page.has_older or page.has_newer:
-        st.button("Nothing more here: back to the oldest", on_click=turn)
+        st.button(words.KEY_NOTHING_MORE, on_click=turn)
     else:
         unknown()

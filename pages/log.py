@@ -2,7 +2,19 @@
 
 import streamlit as st
 
-from buslog.console import access, acting, charts, clock, exporting, frame, markup, problems, tables, words
+from buslog.console import (
+    access,
+    acting,
+    charts,
+    clock,
+    exporting,
+    frame,
+    many,
+    markup,
+    problems,
+    tables,
+    words,
+)
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.errors import DatabaseUnavailable
 from buslog.filter import Filter, Range
@@ -119,6 +131,7 @@ if page.rows:
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
     pager(page)
+    many.buttons(filter_)
 elif cursors:
     st.button(words.NOTHING_MORE, on_click=turn_to_newest)
 else:

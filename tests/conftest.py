@@ -151,6 +151,8 @@ class BusByHand:
             subscription, list(names), kind, schema, description,
         )  # fmt: skip
         self._subscriptions[row[0]] = subscription
+        if self._worker is not None:
+            self.run("UPDATE buslog.workers SET hosts = %s WHERE id = %s", list(self._subscriptions), self._worker)
 
     def emit(
         self, name: str, payload: str = "{}", key: str | None = None, caused_by: uuid.UUID | None = None

@@ -48,7 +48,8 @@ class Operations(Desk):
         """Send ended deliveries again, each as its next generation. Returns those that were sent.
 
         One that is open already, by another's click, is not sent twice and is not returned. Raises `NotFound` for a
-        delivery that does not exist, and `OperationRefused` when none of them has ended.
+        delivery that does not exist, and `OperationRefused` when none of them has ended, or one of them has succeeded
+        and no reason is given.
         """
         return self._move("replay", deliveries, reason, rule="has ended: failed, cancelled or succeeded")
 
@@ -161,6 +162,10 @@ class Operations(Desk):
                     field="message", rule="has its payload still", was="erased",
                     mend="There is nothing left that could be sent again.",
                 )  # fmt: skip
+            if verb == "replay" and not reason.strip() and any(state == "succeeded" for _, state in known.values()):
+                raise OperationRefused(
+                    field="reason", rule="is given for a replay of what has succeeded", mend="Say why it is sent again."
+                )
             names = {number: ref.subscription for ref, (number, _) in known.items()}
             moved = connection.execute(
                 db.query(verb),

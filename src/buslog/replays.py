@@ -4,23 +4,34 @@ stopped, and what failed again sent once more. Workers carry a run on (`sending`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qs, urlencode
-from uuid import UUID
 
 import sqlalchemy
 
 from buslog import db
 from buslog.desk import Desk
 from buslog.errors import DatabaseUnavailable, InvalidFilter, NotFound, OperationRefused
-from buslog.filter import Filter, Range
+from buslog.filter import Filter
 from buslog.insights import Count, aggregates
 from buslog.insights.rows import log_rows
-from buslog.message import OPEN_STATES, State
+from buslog.insights.runs import (
+    Item,
+    ItemState,
+    Run,
+    RunSet,
+    RunState,
+    Verb,
+    filter_text,
+    item_values,
+    to_item,
+    to_run,
+)
+from buslog.message import OPEN_STATES, DeliveryRef, Kind, State
+
+__all__ = ["Caused", "Item", "ItemState", "Preview", "Replays", "Run", "RunSet", "RunState", "Verb"]
 
 MOST = 20_000  # items of a run
 CANARY = 5
@@ -29,40 +40,10 @@ LONGEST_UNDO = 3600.0
 RATES = (0.01, 10_000.0)  # a second
 
 
-class Verb(StrEnum):
-    """What a run does to each of its deliveries."""
-
-    REPLAY = "replay"
-    RUN_NOW = "run now"
-    CANCEL = "cancel"
-
-
-class RunState(StrEnum):
-    """States of a stored run. Drawn in docs/states.md."""
-
-    PREVIEWED = "previewed"
-    WAITING = "waiting"
-    CANARY = "canary"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    ENDED = "ended"
-
-
-class ItemState(StrEnum):
-    """What has become of one delivery of a run."""
-
-    WAITING = "waiting"
-    SENT = "sent"
-    SUCCEEDED = "succeeded"
-    FAILED_AGAIN = "failed again"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
-
-
-# Which deliveries a run may take, and why it passes over the others that its filter finds. A cancelled delivery is
-# replayed only where the filter asks for it: somebody has decided that nobody will mend it.
-_TAKES: dict[Verb, tuple[State, ...]] = {
-    Verb.REPLAY: (State.FAILED, State.CANCELLED),
+# Which deliveries a run may take, and why it passes over the others that its filter finds. What was cancelled, or has
+# succeeded, is replayed only where the filter asks for it: nobody sends it again by accident.
+TAKES: dict[Verb, tuple[State, ...]] = {
+    Verb.REPLAY: (State.FAILED, State.CANCELLED, State.SUCCEEDED),
     Verb.RUN_NOW: (State.RETRYING, State.SCHEDULED),
     Verb.CANCEL: (*OPEN_STATES, State.FAILED),
 }
@@ -74,65 +55,44 @@ _OTHERS: dict[str, tuple[State, ...]] = {
 }
 
 
+_ONLY_ASKED = {(Verb.REPLAY, State.CANCELLED), (Verb.REPLAY, State.SUCCEEDED)}
+
+
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """Messages of one name that others have caused."""
+
+    name: str
+    kind: Kind
+    messages: int
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a run would do, looked at and frozen: `run` starts it.
 
-    eligible: deliveries that it sends. skipped: by reason, how many of the filter's rows it does not.
+    eligible: deliveries that it sends, by subscription in `subscriptions`; `again` of them had succeeded. is_selected:
+    picked by hand from a list of the filter. skipped: by reason, how many of the filter's rows it does not.
     superseded: how many of the eligible ones a newer message of their name and key has overtaken, by succeeding with
-    the same subscription; None: not found out within the time-out. is_capped: the filter finds more than a run takes;
-    these are the oldest of them. cutoff: when the newest message then was emitted; nothing newer is in the set.
+    the same subscription. caused: what the messages of the eligible ones have caused until now, directly or not, the
+    most first. Both are None where they could not be found out within the time-out. is_capped: the filter finds more
+    than a run takes; these are the oldest of them. cutoff: when the newest message then was emitted; nothing newer is
+    in the set.
     """
 
     run: int
     verb: Verb
     filter: Filter
+    is_selected: bool
     eligible: int
+    subscriptions: Mapping[str, int]
+    again: int
     skipped: Mapping[str, Count]
     superseded: int | None
+    caused: Sequence[Caused] | None
     oldest: datetime | None
     cutoff: datetime | None
     is_capped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A stored run. The numbers are its items by state; rate: sent in a second; cutoff: as in `Preview`."""
-
-    id: int
-    verb: Verb
-    state: RunState
-    filter: Filter
-    failed_of: int | None
-    actor: str
-    reason: str | None
-    canary: int
-    rate: float | None
-    waiting: int
-    sent: int
-    succeeded: int
-    failed_again: int
-    cancelled: int
-    skipped: int
-    cutoff: datetime | None
-    previewed_at: datetime
-    started_at: datetime | None
-    begins_at: datetime | None
-    ended_at: datetime | None
-    stopped_why: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A delivery of a run; `generation` as it was frozen."""
-
-    message_id: UUID
-    subscription: str
-    generation: int
-    state: ItemState
-    is_canary: bool
-    superseded: bool
-    reason: str | None
 
 
 class Replays(Desk):
@@ -147,17 +107,38 @@ class Replays(Desk):
         """
         moment = now or datetime.now(UTC)
         filter_ = filter_.between(*filter_.bounds(moment))
-        taken = _taken(filter_, verb)
+        taken = takes(filter_, verb)
         engine = db.make_engine(self._dsn, size=1)
         try:
             with db.translated(self._dsn), engine.connect() as reading:
                 others = _others(reading, filter_, taken, moment)
                 rows = log_rows(replace(filter_, states=taken), moment)
-                columns = (rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation)
+                columns = (rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation, rows.d.c.state)
                 found = reading.execute(rows.oldest_first(rows.select(*columns)).limit(MOST + 1)).all()
         finally:
             engine.dispose()
         return self._frozen(filter_, verb, found[:MOST], others, is_capped=len(found) > MOST)
+
+    def preview_selected(
+        self, deliveries: Sequence[DeliveryRef], verb: Verb = Verb.REPLAY, *, filter_: Filter | None = None
+    ) -> Preview:
+        """The same of deliveries that were picked by hand, whatever state the filter of their list asks for. Raises
+        `OperationRefused` where there are more than a run takes.
+        """
+        if len(deliveries) > MOST:
+            raise OperationRefused(
+                field="deliveries", rule="are no more than a run takes", was=f"{len(deliveries):,}", limit=f"{MOST:,}",
+                mend="Take fewer, or all that a filter finds.",
+            )  # fmt: skip
+        values = ([ref.message_id for ref in deliveries], [ref.subscription for ref in deliveries])
+        with self._transaction("preview") as connection:
+            rows = connection.execute(db.query("picked"), values).fetchall()
+        others: dict[str, Count] = {}
+        for reason, states in _OTHERS.items():
+            number = sum(row[3] in states and State(row[3]) not in TAKES[verb] for row in rows)
+            others |= {reason: Count(number)} if number else {}
+        found = [row for row in rows if State(row[3]) in TAKES[verb]]
+        return self._frozen(filter_ or Filter(), verb, found, others, is_capped=False, is_selected=True)
 
     def preview_failed(self, run: int) -> Preview:
         """The same of what failed again in a run, and has not been sent since. Raises `NotFound`."""
@@ -167,14 +148,16 @@ class Replays(Desk):
         return self._frozen(old.filter, Verb.REPLAY, found, {}, is_capped=False, failed_of=run)
 
     def start(
-        self, run: int, *, reason: str = "", canary: int = CANARY, rate: float | None = None, undo: float = UNDO
-    ) -> Run:
+        self, run: int, *, reason: str = "", canary: int = CANARY, rate: float | None = None, undo: float = UNDO,
+        leave_superseded: bool = False,
+    ) -> Run:  # fmt: skip
         """Start a previewed run, once: a second click finds it started, and changes nothing.
 
         canary: so many are sent first, and the others only once these have succeeded; 0 for none. Only a replay has
         one. rate: sent in a second, None for no limit. undo: seconds in which `stop` prevents it altogether.
-        Raises `OperationRefused` for a set without an eligible delivery, a cancel without a reason, and values out of
-        range; `NotFound` for a preview that was forgotten.
+        leave_superseded: what a newer message has overtaken is skipped.
+        Raises `OperationRefused` for a set without an eligible delivery, a cancel, or a replay of what has succeeded,
+        without a reason, and values out of range; `NotFound` for a preview that was forgotten.
         """
         known = self.run(run)
         if known.verb is not Verb.REPLAY:
@@ -184,11 +167,13 @@ class Replays(Desk):
             raise OperationRefused(
                 field="reason", rule="is given for a cancel of many", mend="Say why nobody is going to mend them."
             )
-        if known.state is RunState.PREVIEWED and not known.waiting:
+        if known.again and not reason.strip():
             raise OperationRefused(
-                field="run", rule="has a delivery to send", was=f"{known.skipped} skipped",
-                mend="Look at why they are skipped, or at another filter.",
+                field="reason", rule="is given for a replay of what has succeeded", was=f"{known.again} have succeeded",
+                mend="Say why they are sent again.",
             )  # fmt: skip
+        if known.state is RunState.PREVIEWED and not known.waiting:
+            raise _nothing_to_send(known.skipped)
         values = {"run": run, "actor": self._actor.name, "reason": reason or None, "canary": canary, "rate": rate,
                   "undo": undo}  # fmt: skip
         verb = f"{known.verb} many"
@@ -196,7 +181,13 @@ class Replays(Desk):
             demanded = connection.execute(db.query("run_demands"), (run,)).fetchone()
             self._demand_what_commands_do(connection, verb, demanded)
             if connection.execute(db.query("start_run"), values).fetchone() is not None:
-                outcome = {"run": run, "deliveries": known.waiting, "filter": _text(known.filter)}
+                deliveries = known.waiting
+                if leave_superseded:
+                    row = connection.execute(db.query("leave_superseded"), {"run": run}).fetchone()
+                    deliveries = row[0] if row else 0
+                    if not deliveries:
+                        raise _nothing_to_send(known.skipped + known.waiting)
+                outcome = {"run": run, "deliveries": deliveries, "filter": filter_text(known.filter)}
                 self._audit(connection, verb, outcome, reason=reason)
         return self.run(run)
 
@@ -219,71 +210,88 @@ class Replays(Desk):
     def run(self, run: int) -> Run:
         """A run as it stands. Raises `NotFound`."""
         with self._transaction("look") as connection:
-            row = connection.execute(db.query("run_detail"), (run,)).fetchone()
+            row = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
         if row is None:
             raise NotFound(
                 field="run", rule="exists", was=str(run),
                 mend="A preview that is not started is forgotten after an hour: preview it anew.",
             )  # fmt: skip
-        return Run(row[0], Verb(row[1]), RunState(row[2]), _filter(row[3]), *row[4:])
+        return to_run(row)
+
+    def runs(self, *, before: int | None = None, places: int = 50) -> list[Run]:
+        """The runs that were started, newest first: the newest, or those before a number."""
+        with self._transaction("look") as connection:
+            rows = connection.execute(db.query("run_list"), {"before": before, "places": places}).fetchall()
+        return [to_run(row) for row in rows]
 
     def items(
         self, run: int, *, state: ItemState | None = None, after: Item | None = None, places: int = 50
     ) -> list[Item]:
         """Items of a run, oldest message first: the first ones, or those after an item."""
-        values = {"run": run, "state": state, "message": after and after.message_id,
-                  "subscription": after and after.subscription, "places": places}  # fmt: skip
         with self._transaction("look") as connection:
-            rows = connection.execute(db.query("run_items"), values).fetchall()
-        return [Item(row[0], row[1], row[2], ItemState(row[3]), row[4], row[5], row[6]) for row in rows]
+            values = item_values(run, state=state, after=after, places=places)
+            return [to_item(row) for row in connection.execute(db.query("run_items"), values)]
 
     # ── inside ──────────────────────────────────────────────────────────────────
 
     def _frozen(
         self, filter_: Filter, verb: Verb, found: Any, others: Mapping[str, Count], *, is_capped: bool,
-        failed_of: int | None = None,
+        failed_of: int | None = None, is_selected: bool = False,
     ) -> Preview:  # fmt: skip
-        values = {"verb": verb, "filter": _text(filter_), "failed_of": failed_of, "actor": self._actor.name}
+        values = {"verb": verb, "filter": filter_text(filter_), "failed_of": failed_of, "is_selected": is_selected,
+                  "actor": self._actor.name}  # fmt: skip
         with self._transaction("preview") as connection:
             made = connection.execute(db.query("preview_run"), values).fetchone()
             assert made is not None
             run, cutoff = made
-            columns = [[row[place] for row in found] for place in range(3)]
-            connection.execute(db.query("freeze"), (run, *columns))
-            superseded = self._superseded(connection, run) if verb is Verb.REPLAY else 0
+            connection.execute(db.query("freeze"), (run, *([row[place] for row in found] for place in range(4))))
+            is_replay = verb is Verb.REPLAY
+            marked = self._bounded(connection, "mark_superseded", run) if is_replay else [(0,)]
+            caused = self._bounded(connection, "caused_by", run) if is_replay else []
             skipped = {row[0]: Count(row[1]) for row in connection.execute(db.query("preview_skipped"), (run,))}
+            subscriptions: dict[str, int] = dict(
+                connection.execute(db.query("preview_subscriptions"), (run,)).fetchall()
+            )
             oldest = connection.execute(db.query("preview_oldest"), (run,)).fetchone()
-        eligible = len(found) - sum(count.value for count in skipped.values())
+            frozen = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
+        assert frozen is not None
         return Preview(
-            run, verb, filter_, eligible, {**skipped, **others}, superseded, oldest[0] if oldest else None, cutoff,
-            is_capped,
+            run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, to_run(frozen).again,
+            {**skipped, **others}, marked[0][0] if marked else None,
+            None if caused is None else [Caused(name, Kind(kind), number) for name, kind, number in caused],
+            oldest[0] if oldest else None, cutoff, is_capped,
         )  # fmt: skip
 
-    def _superseded(self, connection: db.Connection, run: int) -> int | None:
-        """A warning alone: where it takes too long, the preview goes without."""
+    def _bounded(self, connection: db.Connection, name: str, run: int) -> list[tuple[Any, ...]] | None:
+        """A hint alone: where it takes too long, the preview goes without."""
         try:
             with db.translated(self._dsn), connection.transaction():
                 connection.execute(f"SET LOCAL statement_timeout = {db.LOOK_MS:d}")
-                row = connection.execute(db.query("mark_superseded"), (run,)).fetchone()
+                rows = connection.execute(db.query(name), (run,)).fetchall()
                 connection.execute("SET LOCAL statement_timeout = 0")
         except DatabaseUnavailable:
             if connection.closed:
                 raise
             return None
-        assert row is not None
-        marked: int = row[0]
-        return marked
+        return rows
 
 
-def _taken(filter_: Filter, verb: Verb) -> tuple[State, ...]:
-    """The states of which a run of the filter takes deliveries."""
+def _nothing_to_send(skipped: int) -> OperationRefused:
+    return OperationRefused(
+        field="run", rule="has a delivery to send", was=f"{skipped} skipped",
+        mend="Look at why they are skipped, or at another filter.",
+    )  # fmt: skip
+
+
+def takes(filter_: Filter, verb: Verb) -> tuple[State, ...]:
+    """The states of which a run of the filter takes deliveries. Raises `InvalidFilter` where there is none."""
     if not filter_.states:
-        return tuple(state for state in _TAKES[verb] if (verb, state) != (Verb.REPLAY, State.CANCELLED))
-    taken = tuple(state for state in filter_.states if state in _TAKES[verb])
+        return tuple(state for state in TAKES[verb] if (verb, state) not in _ONLY_ASKED)
+    taken = tuple(state for state in filter_.states if state in TAKES[verb])
     if not taken:
         raise InvalidFilter(
             field="state", rule=f"is one that {verb} does something to", was=", ".join(filter_.states),
-            limit=", ".join(_TAKES[verb]), mend="Ask for one of these states.",
+            limit=", ".join(TAKES[verb]), mend="Ask for one of these states.",
         )  # fmt: skip
     return taken
 
@@ -309,11 +317,3 @@ def _check_pace(canary: int, rate: float | None, undo: float) -> None:
                 field=field, rule="is in its range", was=f"{value:g}", limit=f"{low:g} to {high:g}",
                 mend="Give a number of this range.",
             )  # fmt: skip
-
-
-def _text(filter_: Filter) -> str:
-    return urlencode(filter_.to_params(default=Range.ALL), doseq=True)
-
-
-def _filter(text: str) -> Filter:
-    return Filter.from_params(dict(parse_qs(text)), default=Range.ALL)

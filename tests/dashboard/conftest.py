@@ -118,6 +118,18 @@ def dashboard(server18: TestServer) -> Iterator[Dashboard]:
 @contextmanager
 def served(dsn: str, *options: str, **settings: str) -> Iterator[str]:
     """`buslog dashboard` in a process of its own; gives its address. In a setting {address} stands for it."""
+    process, address = dashboard_process(dsn, *options, **settings)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
+    assert "Traceback" not in output, output
+    assert process.returncode == 0, output
+
+
+def dashboard_process(dsn: str, *options: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
+    """The process and its address, once it answers. Whoever asks for it ends it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -129,12 +141,10 @@ def served(dsn: str, *options: str, **settings: str) -> Iterator[str]:
     )  # fmt: skip
     try:
         _wait_for(process, address)
-        yield address
-    finally:
-        process.terminate()
-        output, _ = process.communicate(timeout=20)
-    assert "Traceback" not in output, output
-    assert process.returncode == 0, output
+    except AssertionError:
+        process.kill()
+        raise
+    return process, address
 
 
 def _wait_for(process: subprocess.Popen[str], address: str) -> None:

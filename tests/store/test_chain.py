@@ -69,7 +69,7 @@ async def test_a_chain_goes_on_without_a_failed_one_that_lets_itself_be_skipped(
     (head,) = await scene.claim()
     await scene.settle(head, State.FAILED)
     (second,) = await scene.claim()
-    operations.replay([scene.ref(message_id, "s0")])
+    operations.replay([scene.ref(message_id, "s0")], reason="again")
     assert await scene.claim() == [], "the replayed head waits for what runs"
     await scene.settle(second)
     assert await run(scene) == ["s0", "s2"]
@@ -100,9 +100,9 @@ async def test_a_replayed_later_one_waits_behind_an_earlier_one_that_has_failed(
     await scene.settle(head, State.FAILED)
     assert await run(scene) == ["s1", "s2"]
     await scene.subscribe("s0", mode="serial", order=0)  # it blocks from now on
-    operations.replay([scene.ref(message_id, "s2")])
+    operations.replay([scene.ref(message_id, "s2")], reason="again")
     assert await scene.claim() == []
-    operations.replay([scene.ref(message_id, "s0")])
+    operations.replay([scene.ref(message_id, "s0")], reason="again")
     assert await run(scene) == ["s0", "s2"]
 
 
@@ -113,7 +113,7 @@ async def test_a_replayed_later_one_waits_behind_an_earlier_one_that_is_blocked(
     message_id = await scene.emit()
     operations.cancel([scene.ref(message_id, "s2")])
     (head,) = await scene.claim()
-    operations.replay([scene.ref(message_id, "s2")])
+    operations.replay([scene.ref(message_id, "s2")], reason="again")
     assert states(connection) == {"s0": "running", "s1": "blocked", "s2": "blocked"}
     await scene.settle(head)
     assert await run(scene) == ["s1", "s2"]
@@ -125,7 +125,7 @@ async def test_a_replayed_later_one_behind_earlier_ones_that_went_well_runs(
     await chain(scene)
     message_id = await scene.emit()
     await run(scene)
-    operations.replay([scene.ref(message_id, "s2")])
+    operations.replay([scene.ref(message_id, "s2")], reason="again")
     assert await run(scene) == ["s2"]
 
 

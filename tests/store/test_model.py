@@ -357,7 +357,7 @@ class BusMachine(RuleBasedStateMachine):
         expected = getattr(self.model, verb)(keys)
         moved: list[DeliveryRef] = []
         with suppress(OperationRefused):
-            moved = getattr(self.operations, verb)([DeliveryRef(*key) for key in keys])
+            moved = getattr(self.operations, verb)([DeliveryRef(*key) for key in keys], reason="again")
         assert {(ref.message_id, ref.subscription) for ref in moved} == expected
 
     # ── the comparison ──────────────────────────────────────────────────────────

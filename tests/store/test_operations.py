@@ -81,7 +81,7 @@ async def test_a_repeat_of_what_succeeded_has_an_idempotency_key_of_its_own(
     ref = DeliveryRef(await scene.emit(), "mail")
     (claimed,) = await scene.claim()
     await scene.settle(claimed)
-    operations.replay([ref])
+    operations.replay([ref], reason="the mail was lost")
     (again,) = await scene.claim()
     assert (claimed.repeats, again.repeats) == (0, 1)
 
@@ -165,14 +165,14 @@ async def test_replaying_a_whole_chain_runs_it_one_after_the_other_again(scene: 
         await scene.settle(claims[0])
     refs = [DeliveryRef(message_id, f"s{place}") for place in (2, 0, 1)]
     for ref in refs:
-        operations.replay([ref])
+        operations.replay([ref], reason="again")
     ran = []
     while claims := await scene.claim():
         assert len(claims) == 1
         ran += scene.names_of(claims)
         await scene.settle(claims[0])
     assert sorted(ran) == ["s0", "s1", "s2"]
-    operations.replay(refs)
+    operations.replay(refs, reason="again")
     ran = []
     while claims := await scene.claim():
         assert len(claims) == 1

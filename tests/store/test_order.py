@@ -113,7 +113,7 @@ async def test_a_failed_one_holds_its_key_until_it_is_replayed_and_is_ahead_of_t
     a4 = await scene.emit(key="a")
     assert await scene.claim() == []
     assert states_of(connection, a1, a2, a3, a4, b1) == ["failed", "blocked", "blocked", "blocked", "running"]
-    operations.replay([scene.ref(a1)])
+    operations.replay([scene.ref(a1)], reason="again")
     assert await scene.run_all() == [a1, a2, a3, a4]
 
 
@@ -137,7 +137,7 @@ async def test_an_older_one_that_is_replayed_waits_for_what_runs_and_is_ahead_of
     a1, a2, a3 = await ordered(scene, "a", "a", "a", on_failure="skip")
     await scene.settle((await scene.claim())[0], State.FAILED)
     (second,) = await scene.claim()
-    operations.replay([scene.ref(a1)])
+    operations.replay([scene.ref(a1)], reason="again")
     assert await scene.claim() == [], "the second still runs"
     await scene.settle(second)
     assert await scene.run_all() == [a1, a3]
@@ -150,7 +150,7 @@ async def test_what_is_replayed_has_its_place_at_once_whatever_happens_to_its_ke
 ) -> None:
     a1, a2, a3 = await ordered(scene, "a", "a", "a")
     await scene.settle((await scene.claim())[0], State.FAILED)
-    operations.replay([scene.ref(a1)])
+    operations.replay([scene.ref(a1)], reason="again")
     if rest == "cancel of another":
         operations.cancel([scene.ref(a3)])
     assert await scene.run_all() == ([a1, a2] if rest == "cancel of another" else [a1, a2, a3])
@@ -160,16 +160,16 @@ async def test_a_later_failure_does_not_hold_an_earlier_one(scene: Scene, operat
     a1, a2, a3 = await ordered(scene, "a", "a", "a")
     await scene.settle((await scene.claim())[0])
     await scene.settle((await scene.claim())[0], State.FAILED)
-    operations.replay([scene.ref(a1)])
+    operations.replay([scene.ref(a1)], reason="again")
     assert await scene.run_all() == [a1], "and a3 waits behind a2, which has failed"
-    operations.replay([scene.ref(a2)])
+    operations.replay([scene.ref(a2)], reason="again")
     assert await scene.run_all() == [a2, a3]
 
 
 async def test_a_whole_key_that_is_replayed_runs_in_its_order_again(scene: Scene, operations: Operations) -> None:
     ids = await ordered(scene, "a", "a", "a")
     assert await scene.run_all() == ids
-    operations.replay([scene.ref(ids[2]), scene.ref(ids[0]), scene.ref(ids[1])])
+    operations.replay([scene.ref(ids[2]), scene.ref(ids[0]), scene.ref(ids[1])], reason="again")
     assert await scene.run_all() == ids
 
 
@@ -390,7 +390,7 @@ async def test_failures_replays_cancels_and_new_registrations_in_between_leave_n
         verb = crowd.chance.choice([operations.replay, operations.replay, operations.cancel, operations.run_now])
         rows = crowd.chance.sample(failed + waiting, min(8, len(failed + waiting)))
         with suppress(OperationRefused):
-            verb([DeliveryRef(row[0], "mail") for row in rows])
+            verb([DeliveryRef(row[0], "mail") for row in rows], reason="again")
 
     async def person() -> None:
         await asyncio.to_thread(meddle)

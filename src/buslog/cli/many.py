@@ -74,14 +74,15 @@ def again(run: int) -> None:
 
 @runs.command(epilog=examples('buslog runs start 12 --reason "the carrier is back" --rate 20'))
 @click.argument("run", type=int)
-@click.option("--reason", default="", help="Why; kept in the audit. A cancel needs one.")
+@click.option("--reason", default="", help="Why; kept in the audit. A cancel, and what had succeeded, need one.")
 @click.option("--canary", type=int, default=5, show_default=True, help="So many first; the rest once they succeeded.")
 @click.option("--rate", type=float, help="Sent in a second.")
 @click.option("--undo", type=float, default=10.0, show_default=True, help="Seconds in which a stop prevents all of it.")
-def start(run: int, *, reason: str, canary: int, rate: float | None, undo: float) -> None:
+@click.option("--leave-superseded", is_flag=True, help="Do not send what a newer message has overtaken.")
+def start(run: int, **values: Any) -> None:
     """Start a previewed run."""
     with opened() as database:
-        found = replays(database.dsn).start(run, reason=reason, canary=canary, rate=rate, undo=undo)
+        found = replays(database.dsn).start(run, **values)
     _give_run(found)
 
 
@@ -104,6 +105,16 @@ def show(run: int) -> None:
     _give_run(found)
 
 
+@runs.command("list", epilog=examples("buslog runs list", "buslog runs list --before 40 --json"))
+@click.option("--before", type=int, metavar="RUN", help="Only those older than this one.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="So many.")
+def list_(before: int | None, limit: int) -> None:
+    """The runs that were started, newest first: number, state, what it does, to how many, who and when."""
+    with opened() as database:
+        found = replays(database.dsn).runs(before=before, places=limit)
+    give({"runs": [_document(run) for run in found]}, *(_line(run) for run in found))
+
+
 for command in runs.commands.values():
     command.params.append(JSON_OPTION)
 
@@ -119,8 +130,21 @@ def _give_preview(found: Preview) -> None:
         f"eligible\t{found.eligible:,}{more}",
         f"oldest\t{oldest}",
         f"superseded\t{superseded}",
+        f"caused\t{_caused(found)}",
         *(f"skipped, {reason}\t{count}" for reason, count in skipped.items()),
     )
+
+
+def _caused(found: Preview) -> str:
+    if found.caused is None:
+        return "not found out in time"
+    return ", ".join(f"{each.messages:,} {each.name}" for each in found.caused) or "nothing"
+
+
+def _line(run: Run) -> str:
+    started = f"{run.started_at:%Y-%m-%dT%H:%M:%SZ}" if run.started_at else ""
+    progress = f"{run.settled:,} of {run.deliveries:,} settled"
+    return "\t".join((str(run.id), run.state, run.verb, progress, run.actor, started))
 
 
 def _give_run(found: Run) -> None:

@@ -177,7 +177,7 @@ def replay(message_id: UUID, subscription: str | None, reason: str) -> None:
     """Send an ended delivery again: of SUBSCRIPTION, or every failed one of the message.
 
     Prints a line for each delivery that was sent: message id and subscription. Only what failed runs again, unless
-    you name a subscription that succeeded.
+    you name a subscription that succeeded: that wants a reason.
     """
     _move(message_id, subscription, lambda acting: acting.replay, (State.FAILED,), reason)
 

@@ -24,6 +24,7 @@ from buslog.people import People
 from buslog.privacy import Privacy
 from buslog.reemission import Reemission
 from buslog.registrations import Registrations
+from buslog.replays import Replays
 from buslog.rights import Role, least_role
 from buslog.views import Views
 
@@ -75,6 +76,10 @@ def groups() -> Groups:
 
 def registrations() -> Registrations:
     return Registrations(dsn(), who())
+
+
+def replays() -> Replays:
+    return Replays(dsn(), who())
 
 
 def people() -> People:

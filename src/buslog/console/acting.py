@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 import streamlit as st
 
-from buslog.console import access, markup, problems, words
+from buslog.console import access, inputs, problems, words
 from buslog.errors import BuslogError, RoleTooLow
-from buslog.insights import DeliveryDetail, LogRow
+from buslog.insights import DeliveryDetail
 from buslog.message import ENDED_STATES, OPEN_STATES, DeliveryRef, State
 
 _DONE = "acting.done"
@@ -28,11 +27,14 @@ def buttons(delivery: DeliveryDetail) -> None:
     why_not = {verb: why or access.may(verb) for verb, why in why_not.items()}
     with st.container(horizontal=True, gap="small"):
         for verb, icon, help_ in (
-            ("replay", ":material/replay:", "Send it again; it had succeeded." if is_again else "Send it again."),
+            ("replay", ":material/replay:", "Send it again."),
             ("run now", ":material/bolt:", "Make it due at once; charges no extra attempt."),
             ("cancel", ":material/block:", "End it. An attempt under way is not stopped; its outcome is refused."),
         ):
             token = f"{verb}-{delivery.message_id}-{delivery.subscription}-{delivery.generation}-{state}"
+            if verb == "replay" and not why_not[verb] and (is_again or delivery.unsafe_to_replay):
+                _replay_with_care(delivery, token, icon)
+                continue
             st.button(
                 verb.capitalize(), key=token, icon=icon, disabled=bool(why_not[verb]), help=why_not[verb] or help_,
                 type="primary" if verb == "replay" and state is State.FAILED else "secondary",
@@ -40,41 +42,26 @@ def buttons(delivery: DeliveryDetail) -> None:
             )  # fmt: skip
 
 
-def replay_selected(rows: Sequence[LogRow], *, key: str) -> None:
-    """One is replayed at once; many after a look at how many and what."""
-    refs = [row.delivery for row in rows if row.delivery]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        label = f"Replay {words.plural(len(refs), 'delivery')}" if refs else "Replay selected"
-        why_not = access.may("replay") or ("" if refs else "Select deliveries with the boxes at their left.")
-        pressed = st.button(
-            label, key=f"{key}.replay", icon=":material/replay:", type="primary", disabled=bool(why_not),
-            help=why_not or None,
-        )  # fmt: skip
-        if refs:
-            markup.quiet("Only these subscribers run again, not the others of the same messages.")
-    if pressed:
-        _confirm(
-            refs, f"{key}-{'-'.join(f'{ref.message_id}{row.generation}' for ref, row in zip(refs, rows, strict=True))}"
-        )
-
-
-@st.dialog("Replay", width="medium", icon=":material/replay:")
-def _confirm(refs: list[DeliveryRef], token: str) -> None:
-    messages = len({ref.message_id for ref in refs})
-    subscribers = sorted({ref.subscription for ref in refs})
-    markup.title(
-        f"{words.plural(len(refs), 'delivery')} of {words.plural(messages, 'message')}",
-        quiet="Each is sent again as its next generation; the failed one stays as history.",
-    )
-    markup.facts([("Subscriber" if len(subscribers) == 1 else "Subscribers", ", ".join(subscribers))])
-    markup.quiet("The same from a terminal:")
-    st.code("\n".join(command_line("replay", ref) for ref in refs[:5]) + ("\n…" if len(refs) > 5 else ""),  # noqa: PLR2004
-            language="bash")  # fmt: skip
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Leave it", key="replay.leave"):
-            st.rerun()
-        if st.button(f"Replay {words.plural(len(refs), 'delivery')}", type="primary", key="replay.confirm"):
-            _act("replay", refs, token)
+def _replay_with_care(delivery: DeliveryDetail, token: str, icon: str) -> None:
+    """What has succeeded, or is unsafe to replay: why not lightly, then a tick, a reason and a second press."""
+    with st.popover("Replay…", icon=icon, key=f"ask-{token}"):
+        if delivery.state is State.SUCCEEDED:
+            st.text(words.SINGLE_AGAIN)
+        if delivery.unsafe_to_replay:
+            st.text(words.SINGLE_UNSAFE.format(why=delivery.unsafe_to_replay))
+        with st.form(f"form-{token}", border=False):
+            reason = st.text_input(
+                words.RUN_REASON, max_chars=200, placeholder=words.RUN_REASON_KEPT, key=f"reason-{token}"
+            )
+            is_sure = st.checkbox(words.SINGLE_SURE, key=f"sure-{token}")
+            sent = st.form_submit_button(words.SINGLE_SEND, type="primary", key=f"send-{token}")
+        st.code(f'{command_line("replay", delivery.ref)} --reason "…"', language="bash", wrap_lines=True)
+        if sent and not reason.strip():
+            inputs.fault(f"{words.RUN_REASON} {words.RUN_REASON_MISSING}")
+        elif sent and not is_sure:
+            inputs.fault(f"“{words.SINGLE_SURE}” {words.SURE_MISSING}")
+        elif sent:
+            _act("replay", [delivery.ref], token, reason)
             st.rerun()
 
 
@@ -108,17 +95,17 @@ def is_first(token: str) -> bool:
     return True
 
 
-def _act(verb: str, refs: list[DeliveryRef], token: str) -> None:
+def _act(verb: str, refs: list[DeliveryRef], token: str, reason: str = "") -> None:
     if not is_first(token):
         return
     operations = access.operations()
     act = {"replay": operations.replay, "run now": operations.run_now, "cancel": operations.cancel}[verb]
     try:
-        moved = act(refs)
+        moved = act(refs, reason=reason)
     except BuslogError as error:
         remember(error)
         return
-    what = {"replay": "sent again", "run now": "made due now", "cancel": "cancelled"}[verb]
+    one, many = words.DONE[verb]
     skipped = len(refs) - len(moved)
     more = f" {words.plural(skipped, 'delivery')} had moved on and stayed as it was." if skipped else ""
-    remember(f"{words.plural(len(moved), 'delivery')} {what}.{more}")
+    remember(f"{words.plural(len(moved), 'delivery')} {one if len(moved) == 1 else many}.{more}")

@@ -81,6 +81,16 @@ def note(text: str, quiet: str = "") -> None:
     )
 
 
+def links(rows: Iterable[tuple[str, str, str]]) -> None:
+    """A line each: a link that opens beside this page, and what stands quietly after it."""
+    lines = "".join(
+        f'<div style="overflow-wrap:anywhere"><a href="{escape(address)}" target="_blank" style="color:inherit">'
+        f'{escape(label)}</a> <span style="{_MUTED};font-size:.85rem">{escape(quiet)}</span></div>'
+        for label, address, quiet in rows
+    )
+    st.html(lines)
+
+
 def download(label: str, address: str, *, help_: str = "") -> None:
     """A link to a file of our own, looking like a quiet button."""
     st.html(  # as wide as its label

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from buslog.console import auditing, clock, filter_links, frame, numbers, words
-from buslog.insights import AuditRow, FailureGroup, LiveWorker, LogRow, Subscriber, Trouble
+from buslog.insights import AuditRow, FailureGroup, Item, LiveWorker, LogRow, Subscriber, Trouble
 from buslog.message import State
 
 ROW_HEIGHT = 34
@@ -46,7 +46,7 @@ def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: b
         "name": _text("Name", [row.name for row in rows]),
         "key": _keys(key, key_field, [row.key or "" for row in rows]),
         "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
-        "state": _states([row.state for row in rows]),
+        "state": _states([row.state for row in rows], [bool(row.repeats) for row in rows]),
         "replays": _text(words.REPLAYS_COLUMN, [replays(row) for row in rows]),
         "attempts": _text("Attempts", ["" if row.attempts is None else str(row.attempts) for row in rows], right=True),
         "error": _text("Last error", errors),
@@ -77,6 +77,27 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
     return groups[pressed.row] if pressed and pressed.row < len(groups) else None
 
 
+def item_table(items: Sequence[Item], *, key: str, key_field: str) -> None:
+    """Deliveries of a run, a button each that opens its message."""
+    columns = {
+        "open": _opener(key, [item.message_id for item in items]),
+        "emitted": _time("Emitted", [item.emitted_at for item in items]),
+        "name": _text("Name", [item.name or "" for item in items]),
+        "key": _text(key_field, [item.key or "" for item in items]),
+        "subscription": _text("Subscriber", [words.short(item.subscription) for item in items]),
+        "was": _text("Was", [str(item.was) for item in items]),
+        "state": _text("Now", [f"{words.ITEM_STATES[item.state].mark} {item.state}" for item in items]),
+        "why": _text("Why", [_why(item) for item in items]),
+    }
+    _grid(columns, key=key, room=ROOM, alt="Deliveries of the run, oldest message first")
+
+
+def _why(item: Item) -> str:
+    told = (item.reason or item.error_type, "tried first" if item.is_canary else "",
+            "superseded" if item.superseded and item.reason != "superseded" else "")  # fmt: skip
+    return ", ".join(filter(None, told))
+
+
 def worker_table(workers: Sequence[LiveWorker]) -> None:
     columns = {
         "worker": _text("Worker", [worker.worker for worker in workers]),
@@ -97,7 +118,7 @@ def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscrib
         ),
         "subscription": _text("Subscriber", [words.short(one.subscription) for one in subscribers]),
         "trouble": _badges(
-            "Now", [words.TROUBLES[one.trouble] for one in subscribers],
+            "Now", [[words.TROUBLES[one.trouble]] for one in subscribers],
             {words.TROUBLES[trouble]: words.TROUBLE_TONES[trouble] for trouble in Trouble}, width=106,
         ),
         "mode": _text("Mode", [str(one.mode) for one in subscribers]),
@@ -185,7 +206,7 @@ def _number(label: str, values: Sequence[int], *, width: int = 70) -> Column:
     return Column(values, width, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
 
 
-def _time(label: str, values: Sequence[datetime]) -> Column:
+def _time(label: str, values: Sequence[datetime | None]) -> Column:
     return Column(
         values,
         max(148, _pixels(f"{label} ({clock.zone()})") + 20),
@@ -195,15 +216,19 @@ def _time(label: str, values: Sequence[datetime]) -> Column:
     )
 
 
-def _states(states: Sequence[State]) -> Column:
+def _states(states: Sequence[State], are_again: Sequence[bool]) -> Column:
+    """Wider where something was sent again after it had succeeded: that stands beside its state."""
     tones = {words.label(state): words.STATES[state].tone for state in State}
-    return _badges("State", [words.label(state) for state in states], tones, width=108)
+    tones[words.MESSAGE_SENT_AGAIN] = words.STATES[State.RETRYING].tone
+    marks = [[words.MESSAGE_SENT_AGAIN] if is_again else [] for is_again in are_again]
+    values = [[words.label(state), *mark] for state, mark in zip(states, marks, strict=True)]
+    return _badges("State", values, tones, width=205 if any(are_again) else 108)
 
 
-def _badges(label: str, values: Sequence[str], tones: Mapping[str, str], *, width: int) -> Column:
+def _badges(label: str, values: Sequence[Sequence[str]], tones: Mapping[str, str], *, width: int) -> Column:
     """Words of a few, each in its tone."""
     return Column(
-        [[value] for value in values],
+        values,
         width,
         lambda width: st.column_config.MultiselectColumn(
             label, options=list(tones), color=list(tones.values()), width=width

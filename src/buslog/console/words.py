@@ -10,7 +10,7 @@ from typing import Literal
 from buslog.console import clock
 from buslog.export import Format
 from buslog.filter import Range
-from buslog.insights import Cause, Count, GroupStatus, Reason, Series, Trouble
+from buslog.insights import Cause, Count, GroupStatus, ItemState, Reason, RunState, Series, Trouble, Verb
 from buslog.message import Mode, State
 from buslog.rights import Role
 
@@ -348,6 +348,9 @@ REASON_HINT = "Kept with the operation"
 KEY_SEARCH = "Type a {field}"
 KEY_ASK = "Whose story?"
 KEY_ASK_MORE = "Type a {field} above, exactly as it stands in the payloads."
+IN_THE_LOG, ALL_OF_KEY = "In the Log", "all rows of this key"
+KEY_IS_A_REF = "No key, but a ref or an id of {messages}: show in the Log"
+KEY_NOTHING_MORE = "Nothing more here: back to the oldest"
 KEY_UNKNOWN = "No message has this {field}."
 KEY_DID_YOU_MEAN = "Did you mean"
 KEY_NOTHING_LIKE = "Nothing is spelled like it either. Look in the Log for what was emitted."
@@ -497,6 +500,128 @@ MODES = {
 
 
 # ── Replays ─────────────────────────────────────────────────────────────────────
+
+RUN_STATES: dict[RunState, Look] = {
+    RunState.PREVIEWED: Look("○", "gray", "#8A91A0", "It was looked at, and not started."),
+    RunState.WAITING: Look("◷", "violet", "#8E7CC3", "It can still be undone: nothing is sent yet."),
+    RunState.CANARY: Look("▷", "blue", "#0072B2", "The first few are tried; the rest goes on only if they succeed."),
+    RunState.RUNNING: Look("▶", "blue", "#0072B2", "Workers send the rest."),
+    RunState.STOPPED: Look("■", "orange", "#E69F00", "Nothing more of it is sent."),
+    RunState.ENDED: Look("✓", "green", "#009E73", "All of it is settled."),
+}
+ITEM_STATES: dict[ItemState, Look] = {
+    ItemState.FAILED_AGAIN: Look("✕", "red", "#D55E00", "Sent, and failed once more."),
+    ItemState.SKIPPED: Look("↷", "gray", "#8A91A0", "Left out: its reason stands beside it."),
+    ItemState.CANCELLED: Look("–", "gray", "#8A91A0", "A person ended it."),
+    ItemState.SENT: Look("▶", "blue", "#56B4E9", "Sent; its outcome is not known yet."),
+    ItemState.WAITING: Look("○", "blue", "#8E7CC3", "Not sent yet."),
+    ItemState.SUCCEEDED: Look("✓", "green", "#009E73", "The subscriber has done its work."),
+}
+RUN_VERBS: dict[Verb, str] = {Verb.REPLAY: "Replay", Verb.RUN_NOW: "Run now", Verb.CANCEL: "Cancel"}
+VERB_ICONS: dict[Verb, str] = {
+    Verb.REPLAY: ":material/replay:", Verb.RUN_NOW: ":material/bolt:", Verb.CANCEL: ":material/block:",
+}  # fmt: skip
+VERB_MEANINGS: dict[Verb, str] = {
+    Verb.REPLAY: "Each is sent again to its own subscriber, as its next generation; what was stays as history.",
+    Verb.RUN_NOW: "Each is made due at once, and charged no extra attempt.",
+    Verb.CANCEL: "Each ends as cancelled: it leaves Failures and stays in the Log.",
+}
+SCOPES: dict[Verb, str] = {
+    Verb.REPLAY: "that {states}", Verb.RUN_NOW: "that wait for a time", Verb.CANCEL: "that are open or have failed",
+}  # fmt: skip
+NOTHING_FITS: dict[Verb, str] = {
+    Verb.REPLAY: "This filter finds none that failed. What was cancelled, or has succeeded, is replayed only where the "
+    "filter asks for that state.",
+    Verb.RUN_NOW: "This filter finds none that is retrying or scheduled.",
+    Verb.CANCEL: "This filter finds none that is open or has failed.",
+}
+ALL_MATCHING = "All that match this filter"
+ALL_MATCHING_HOW = "Not only what is on this page. You see first what would happen."
+SELECT_FIRST = "Select deliveries with the boxes at their left."
+NOT_THESE = "None of the selected ones can be: {why}"
+FROZEN = "These deliveries as they are now. What fails later is not among them."
+CAPPED = "The filter finds more than a run takes. These are the oldest {number:,}; run the rest afterwards."
+NOTHING_TO_SEND = "There is nothing to send: all of it is left out."
+LEFT_OUT = "{number} left out"
+SKIPPED_WHY: dict[str, str] = {
+    "already succeeded": "have succeeded",
+    "cancelled": "were cancelled",
+    "cancelled meanwhile": "were cancelled meanwhile",
+    "failed": "have failed",
+    "failed meanwhile": "were sent and failed meanwhile",
+    "in flight": "are under way, or wait to run",
+    "no live worker hosts it": "nobody would run them: no live worker hosts their subscriber",
+    "superseded": "are superseded",
+    "erased": "are erased: there is nothing left to send",
+    "gone": "are gone",
+}
+UNSAFE_WHY = "are unsafe to replay: “{why}”. Replay them one by one, on their messages' pages"
+SUPERSEDED = "{number} superseded"
+SUPERSEDED_WHY = (
+    "A newer message of the same name and {key} has succeeded with the same subscriber since. Sending the old one now "
+    "may undo what the newer one did."
+)
+SUPERSEDED_UNKNOWN = "Whether newer messages have overtaken some of them could not be found out in time."
+SUPERSEDED_LEAVE = "Leave out what is superseded"
+CAUSED = "What they caused until now"
+CAUSED_WHY = "Their messages led to these. Sending them again may lead to the same once more."
+CAUSED_NOTHING = "Nothing: none of their messages has led to another one."
+CAUSED_UNKNOWN = "It could not be found out in time."
+SENT_AGAIN = "{number} of them have succeeded already. Whatever their subscriber does, such as mails, it does again."
+SENT_AGAIN_SURE = "Yes, send again what has succeeded"
+CANARY_FIELD = "Try first"
+CANARY_HELP = "So many are sent first. The rest goes on by itself if all of them succeed; if not, the run stops."
+RATE_FIELD = "At most a second"
+RATE_HELP = "So many are sent in a second. Empty: as fast as the subscribers' own limits allow."
+UNDO_FIELD = "Undo, seconds"
+UNDO_HELP = "For so long nothing is sent, and all of it can be taken back."
+RUN_REASON = "Reason"
+RUN_REASON_OPTIONAL = "Reason · optional"
+RUN_REASON_KEPT = "Kept in the audit"
+RUN_REASON_MISSING = "is required: say why, for whoever reads this later"
+TYPE_COUNT = "Type {number} to confirm"
+TYPE_COUNT_FIELD = "The number"
+TYPE_COUNT_WRONG = "is to be typed as it stands: {number}"
+SURE_MISSING = "is to be ticked"
+LEAVE_IT = "Leave it"
+TERMINAL = "The same from a terminal:"
+NO_RUNS = "Nothing was replayed, run or cancelled in bulk yet."
+NO_RUNS_MORE = "Select failures, or take all that match a filter, and the run shows here."
+NO_MORE_RUNS = "No older runs."
+RUN_PICKED = "picked by hand from: {filter}"
+RUN_AGAIN_OF = "what failed again in run {run}"
+RUN_UNDONE = "Undone before anything was sent."
+RUN_BEGINS = "It begins in {left}. Until then all of it can be undone."
+RUN_BEGINS_NOW = "It is about to begin."
+RUN_NO_WORKER = "No worker is running: the run waits until one does."
+RUN_CANARY = (
+    "The first {number} are tried. If all of them succeed, the other {rest} follow by themselves; if not, it stops."
+)
+RUN_CANARY_WAITS = "{succeeded} of the first {number} succeeded, {open} not settled yet."
+RUN_RUNNING = "{waiting} to be sent yet, {sent} sent and not settled."
+RUN_STOPPED = "Stopped: {why}. {waiting} not sent: they stand where they stood."
+RUN_STILL = "{sent} that were sent before are still being followed."
+RUN_ENDED = "All of it is settled."
+RUN_UNSTARTED = "It was looked at, and never started. Nothing was sent."
+RUN_STAYS = "Workers carry it on: this page may be closed."
+STOP_TITLE = "Stop this run?"
+STOP_WHY = "Nothing more of it is sent. What was sent already goes on."
+STOP = "Stop the run"
+KEEP_GOING = "Let it go on"
+UNDO = "Undo"
+UNDO_WHY = "Nothing of it was sent yet: all of it is taken back."
+REPLAY_AGAIN = "Replay the {number} that failed again…"
+ITEMS_NONE = "No delivery of this run is {state}."
+ALL_ITEMS = "all"
+SINGLE_AGAIN = "It has succeeded. Its subscriber would do its work once more, such as sending a mail."
+SINGLE_UNSAFE = "Its author says that it is unsafe to replay: “{why}”."
+SINGLE_SURE = "I have read this"
+SINGLE_SEND = "Send it again"
+DONE: dict[str, tuple[str, str]] = {  # one, many: a replay has only been sent on its way when this is said
+    "replay": ("waits to run again", "wait to run again"),
+    "run now": ("is due now", "are due now"),
+    "cancel": ("is cancelled", "are cancelled"),
+}
 
 # ── Audit ───────────────────────────────────────────────────────────────────────
 

@@ -38,6 +38,7 @@ from buslog.insights.overview import Overview, Release
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, Insights
 from buslog.insights.rows import Cursor
+from buslog.insights.runs import Item, ItemState, Run, RunSet, RunState, Verb
 from buslog.insights.shifts import Shift
 from buslog.insights.story import DeliveryRun, Done, Raised, Story
 from buslog.insights.thread import Line, Thread, ThreadMessage
@@ -64,6 +65,8 @@ __all__ = [
     "FailureSample",
     "GroupStatus",
     "Insights",
+    "Item",
+    "ItemState",
     "KeyMessage",
     "KeyNow",
     "KeyPage",
@@ -83,6 +86,9 @@ __all__ = [
     "Raised",
     "Reason",
     "Release",
+    "Run",
+    "RunSet",
+    "RunState",
     "SavedView",
     "Series",
     "Shift",
@@ -93,6 +99,7 @@ __all__ = [
     "ThreadMessage",
     "ToErase",
     "Trouble",
+    "Verb",
     "Waiting",
     "failure_rate",
 ]

@@ -46,7 +46,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """A delivery in its latest generation, or a message without any (`subscription` is None)."""
+    """A delivery in its latest generation, or a message without any (`subscription` is None). repeats: how often it was
+    sent again after it had succeeded.
+    """
 
     message_id: UUID
     subscription_id: int
@@ -62,6 +64,7 @@ class LogRow:
     last_error_type: str | None
     last_error: str | None
     finished_at: datetime | None
+    repeats: int | None = None
 
     @property
     def cursor(self) -> Cursor:
@@ -264,6 +267,7 @@ class DeliveryDetail:
     error: str | None
     result: str | None
     is_hosted: bool
+    unsafe_to_replay: str | None = None
 
     @property
     def ref(self) -> DeliveryRef:

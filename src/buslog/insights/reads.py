@@ -47,6 +47,7 @@ from buslog.insights.model import (
 from buslog.insights.overview import Overview
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
 from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
+from buslog.insights.runs import Item, ItemState, Run, RunSet, item_values, to_item, to_run, to_set
 from buslog.insights.shifts import Shift
 from buslog.insights.thread import Thread
 from buslog.masking import Mask
@@ -377,6 +378,28 @@ class Insights:
         messages, erased, unfinished, runs, _ = self._read("to_erase", key=key)[0]
         return ToErase(messages, erased, unfinished, runs)
 
+    # ── stored runs ─────────────────────────────────────────────────────────────
+
+    def run(self, run: int) -> Run | None:
+        """A stored run as it stands; None where there is none."""
+        return next((to_run(row) for row in self._read("run_detail", run=run)), None)
+
+    def runs(self, *, before: int | None = None, places: int = PAGE) -> list[Run]:
+        """The runs that were started, newest first: the newest, or those before a number."""
+        return [to_run(row) for row in self._read("run_list", before=before, places=places)]
+
+    def run_items(
+        self, run: int, *, state: ItemState | None = None, after: DeliveryRef | Item | None = None, places: int = PAGE,
+        superseded: bool = False,
+    ) -> list[Item]:  # fmt: skip
+        """Items of a run, oldest message first; superseded: only those that are."""
+        values = item_values(run, state=state, after=after, places=places, superseded=superseded)
+        return [to_item(row) for row in self._read("run_items", **values)]
+
+    def run_set(self, run: int) -> RunSet:
+        """What its items are, counted."""
+        return to_set(self._read("run_set", run=run))
+
     # ── inside ──────────────────────────────────────────────────────────────────
 
     def _read(self, name: str, **values: Any) -> list[Any]:
@@ -407,7 +430,7 @@ def _list_columns(rows: Rows) -> tuple[Any, ...]:
     return (
         m.id, d.subscription_id, cast(m.kind, Text), m.name, m.key, m.emitted_at,
         subscription_name(d.subscription_id), subscription_mode(d.subscription_id), d.state, d.generation, d.attempts,
-        d.error_type, func.left(d.error, ERROR_SHOWN), d.finished_at,
+        d.error_type, func.left(d.error, ERROR_SHOWN), d.finished_at, d.repeats,
     )  # fmt: skip
 
 

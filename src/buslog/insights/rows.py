@@ -316,6 +316,7 @@ def _open_deliveries() -> Select[Any]:
         last.c.error_type,
         last.c.error,
         cast(null(), DateTime(timezone=True)).label("finished_at"),
+        deliveries.c.repeats,
     ).select_from(deliveries.outerjoin(last, ran))
 
 
@@ -330,6 +331,7 @@ def _ended_deliveries() -> Select[Any]:
         e.error_type,
         e.error,
         e.finished_at,
+        e.repeats,
     ).where(e.latest)
 
 
@@ -344,6 +346,7 @@ def _no_delivery(m: Any) -> Select[Any]:
         cast(null(), Text).label("error_type"),
         cast(null(), Text).label("error"),
         cast(null(), DateTime(timezone=True)).label("finished_at"),
+        cast(null(), SmallInteger).label("repeats"),
     ).where(m.c.routed == 0)
 
 

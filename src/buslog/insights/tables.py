@@ -47,6 +47,7 @@ deliveries = table(
     column("subscription_id", Integer()),
     column("generation", SmallInteger()),
     column("attempt", Integer()),
+    column("repeats", SmallInteger()),
     column("state", _STATE),
     schema="buslog",
 ).alias("o")
@@ -57,6 +58,7 @@ ended_deliveries = table(
     column("subscription_id", Integer()),
     column("generation", SmallInteger()),
     column("attempts", Integer()),
+    column("repeats", SmallInteger()),
     column("state", _STATE),
     column("latest", Boolean()),
     column("finished_at", _TIME),

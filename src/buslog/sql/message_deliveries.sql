@@ -2,7 +2,8 @@
 SELECT d.message_id, s.subscription, s.mode::text, d.generation, d.is_latest, d.state, d.attempts, d.repeats,
        d.due_at, d.started_at, d.finished_at, d.worker, d.error_type, d.error, d.result,
        EXISTS (SELECT FROM buslog.workers w WHERE d.subscription_id = ANY (w.hosts)
-                 AND w.retired_at IS NULL AND w.lease_until > clock_timestamp())
+                 AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()),
+       s.unsafe_to_replay
 FROM (
     SELECT o.message_id, o.subscription_id, o.generation, true AS is_latest, o.state::text AS state,
            o.attempt AS attempts, o.repeats, o.due_at, o.started_at, NULL::timestamptz AS finished_at, w.worker,

@@ -1,4 +1,5 @@
--- A stored run as it stands. Called by replays.run.
-SELECT id, verb::text, state::text, filter, failed_of, actor, reason, canary, rate, waiting, sent, succeeded, failed_again,
-       cancelled, skipped, buslog.id_time(cutoff), previewed_at, started_at, begins_at, ended_at, stopped_why
-FROM buslog.replays WHERE id = %b
+-- A stored run as it stands. Called by replays and insights.
+SELECT r.id, r.verb::text, r.state::text, r.filter, r.failed_of, r.is_selected, r.again, r.actor, r.reason, r.canary, r.rate, r.waiting,
+       r.sent, r.succeeded, r.failed_again, r.cancelled, r.skipped, buslog.id_time(r.cutoff), r.previewed_at, r.started_at,
+       r.begins_at, r.ended_at, r.stopped_why
+FROM buslog.replays r WHERE r.id = %(run)s

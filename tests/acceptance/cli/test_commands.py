@@ -204,7 +204,9 @@ def test_replay_run_now_and_cancel_move_what_they_name_and_are_audited(
 
     wait_until(lambda: states() == {"mail": "failed 1", "later": "retrying 1", "ship": "succeeded 1"})
     assert cli("replay", message, "--reason", "the server is back").out == f"{message}\tmail\n"
-    assert cli("replay", message, "ship").out == f"{message}\tship\n"
+    refused = cli("replay", message, "ship")
+    assert (refused.code, "given for a replay of what has succeeded" in refused.error) == (1, True)
+    assert cli("replay", message, "ship", "--reason", "lost").out == f"{message}\tship\n"
     assert cli("run-now", message).out == f"{message}\tlater\n"
     wait_until(lambda: states() == {"mail": "failed 1", "later": "failed 2", "ship": "succeeded 1"})
     assert cli("cancel", message, "mail").out == f"{message}\tmail\n"
@@ -213,7 +215,7 @@ def test_replay_run_now_and_cancel_move_what_they_name_and_are_audited(
     assert refused.code == 1
     assert "has a delivery that is retrying or scheduled (was cancelled, failed, succeeded)" in refused.error
     assert connection.execute("SELECT verb, subscription, reason FROM buslog.operations ORDER BY id").fetchall() == [
-        ("emit", None, None), ("replay", "mail", "the server is back"), ("replay", "ship", None),
+        ("emit", None, None), ("replay", "mail", "the server is back"), ("replay", "ship", "lost"),
         ("run now", "later", None), ("cancel", "mail", None),
     ]  # fmt: skip
 

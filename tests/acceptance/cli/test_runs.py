@@ -19,6 +19,8 @@ def test_a_run_is_previewed_started_shown_and_stopped(cli: Cli, worker: Any, con
     assert eligible == "eligible\t3"
     assert cli("runs", "start", run, "--undo", "60").out.startswith(f"{run}\treplay\twaiting\nwaiting\t3\n")
     assert cli("runs", "stop", run).out.startswith(f"{run}\treplay\tstopped: by ")
+    listed = cli("runs", "list").out.splitlines()
+    assert [line.split("\t")[:4] for line in listed] == [[run, "stopped", "replay", "0 of 3 settled"]]
     told = cli("runs", "show", run, "--json").document
     assert (told["state"], told["waiting"], told["filter"]) == ("stopped", 3, {"state": ["failed"]})
     again = cli("runs", "stop", run, "--json")

@@ -13,6 +13,8 @@ CREATE TABLE buslog.replays (
     state        buslog.replay_state NOT NULL DEFAULT 'previewed',
     filter       text NOT NULL,                      -- the parameters of a URL, their times as moments
     failed_of    bigint,                             -- its set is what failed again in that run
+    is_selected  boolean NOT NULL DEFAULT false,     -- its set was picked by hand, from a list of that filter
+    again        integer NOT NULL DEFAULT 0,         -- so many of its set had succeeded: it wants a reason
     cutoff       uuid,                               -- the newest message when the set was frozen; null: there was none
     actor        text NOT NULL,
     reason       text,
@@ -41,6 +43,7 @@ CREATE TABLE buslog.replay_items (
     message_id      uuid NOT NULL,
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL,               -- as frozen: another one is not touched
+    was             buslog.state NOT NULL,           -- its delivery's, when it was frozen
     state           buslog.item_state NOT NULL DEFAULT 'waiting',
     is_canary       boolean NOT NULL DEFAULT false,
     superseded      boolean NOT NULL DEFAULT false,  -- a newer message of its name and key has succeeded
@@ -54,13 +57,13 @@ CREATE INDEX replay_items_canary ON buslog.replay_items (replay_id) WHERE is_can
 -- ── preview ───────────────────────────────────────────────────────────────────
 -- Freezes a set; arrays run in parallel. What a person has to decide for singly, and what nobody would run, is skipped.
 CREATE FUNCTION buslog.freeze(
-    run bigint, messages uuid[], subscriptions integer[], generations smallint[]
+    run bigint, messages uuid[], subscriptions integer[], generations smallint[], states text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO buslog.replay_items (replay_id, message_id, subscription_id, generation, state, reason)
-    SELECT run, w.message_id, w.subscription_id, w.generation,
+    INSERT INTO buslog.replay_items (replay_id, message_id, subscription_id, generation, was, state, reason)
+    SELECT run, w.message_id, w.subscription_id, w.generation, w.state::buslog.state,
            CASE WHEN s.reason IS NULL THEN 'waiting' ELSE 'skipped' END::buslog.item_state, s.reason
-    FROM unnest(messages, subscriptions, generations) AS w (message_id, subscription_id, generation)
+    FROM unnest(messages, subscriptions, generations, states) AS w (message_id, subscription_id, generation, state)
     JOIN (
         SELECT s.id, CASE
             WHEN r.verb = 'replay' AND s.unsafe_to_replay IS NOT NULL THEN 'unsafe to replay: ' || s.unsafe_to_replay
@@ -69,8 +72,9 @@ BEGIN
             ) THEN 'no live worker hosts it' END AS reason
         FROM buslog.subscriptions s, buslog.replays r WHERE r.id = run
     ) AS s ON s.id = w.subscription_id;
-    UPDATE buslog.replays r SET waiting = n.waiting, skipped = n.skipped
-    FROM (SELECT count(*) FILTER (WHERE i.state = 'waiting') AS waiting, count(*) FILTER (WHERE i.state = 'skipped') AS skipped
+    UPDATE buslog.replays r SET waiting = n.waiting, skipped = n.skipped, again = n.again
+    FROM (SELECT count(*) FILTER (WHERE i.state = 'waiting') AS waiting, count(*) FILTER (WHERE i.state = 'skipped') AS skipped,
+                 count(*) FILTER (WHERE i.state = 'waiting' AND i.was = 'succeeded') AS again
           FROM buslog.replay_items i WHERE i.replay_id = run) AS n
     WHERE r.id = run;
 END $$;
@@ -114,6 +118,33 @@ BEGIN
     RETURN marked;
 END $$;
 
+-- What the messages of a preview have caused until now, and what that caused: so many of each name. Each thread is read
+-- once, from the oldest of its messages on.
+CREATE FUNCTION buslog.caused_by(run bigint) RETURNS TABLE (name text, kind buslog.kind, messages bigint) LANGUAGE sql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+    WITH RECURSIVE item AS MATERIALIZED (
+        SELECT m.* FROM (
+            SELECT DISTINCT i.message_id FROM buslog.replay_items i WHERE i.replay_id = run AND i.state = 'waiting'
+        ) AS i
+        CROSS JOIN LATERAL (SELECT x.id, x.correlation_id FROM buslog.messages x WHERE x.id = i.message_id OFFSET 0) AS m
+    ), thread AS MATERIALIZED (
+        SELECT m.* FROM (
+            SELECT t.correlation_id, buslog.id_floor(buslog.id_time(min(t.id::text)::uuid)) AS oldest FROM item t
+            GROUP BY t.correlation_id
+        ) AS c
+        CROSS JOIN LATERAL (
+            SELECT x.id, x.causation_id, x.name, x.kind FROM buslog.messages x
+            WHERE x.correlation_id = c.correlation_id AND x.id >= c.oldest AND x.causation_id IS NOT NULL OFFSET 0
+        ) AS m
+    ), caused AS (
+        SELECT t.id, t.name, t.kind FROM thread t JOIN item i ON i.id = t.causation_id
+      UNION
+        SELECT t.id, t.name, t.kind FROM thread t JOIN caused c ON c.id = t.causation_id
+    )
+    SELECT c.name, c.kind, count(*) FROM caused c GROUP BY c.name, c.kind ORDER BY count(*) DESC, c.name
+$$;
+
 -- ── carried on by workers ─────────────────────────────────────────────────────
 -- Why an item is not sent, as its delivery is now; null when it may be.
 CREATE FUNCTION buslog.why_not(
@@ -121,7 +152,7 @@ CREATE FUNCTION buslog.why_not(
 ) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN generation = frozen AND CASE verb
-            WHEN 'replay' THEN open IS NULL AND ended IN ('failed', 'cancelled')
+            WHEN 'replay' THEN open IS NULL AND ended IS NOT NULL
             WHEN 'run now' THEN open IN ('scheduled', 'retrying')
             ELSE open IS NOT NULL OR ended = 'failed' END THEN NULL
         WHEN open IS NOT NULL THEN 'in flight'
