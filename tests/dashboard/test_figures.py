@@ -141,6 +141,7 @@ def test_subscribers_are_listed_with_the_worst_first(open_page: Open, by_hand18:
     by_hand18.work(**{"b.failing": "failed"})
     by_hand18.run("UPDATE buslog.subscriptions SET paused_at = now() WHERE subscription = 'c.paused'")
     by_hand18.subscribe("d.nobody", "d.nobody")
+    by_hand18.run("UPDATE buslog.workers SET hosts = hosts[1:3]")
     by_hand18.emit("d.nobody")
     at = open_page("subscribers")
     table = at.dataframe[0].value

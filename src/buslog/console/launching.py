@@ -291,7 +291,7 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
     with st.form(f"launch.{token}", border=False):
         typed = ""
         if count > TYPED_ABOVE:
-            typed = st.text_input(words.TYPE_COUNT.format(count=count), key=f"launch.count.{token}")
+            typed = st.text_input(words.TYPE_COUNT.format(number=count), key=f"launch.count.{token}")
         label = "Run anyway" if lately else f"Run {words.plural(count, 'time')}"
         with st.container(horizontal=True, horizontal_alignment="right"):
             left = st.form_submit_button("Leave it", key=f"launch.leave.{token}")

@@ -29,7 +29,7 @@ def show(thread: Thread, current: UUID, around: UUID) -> None:
     if drawing.has_folded:
         told.append(words.THREAD_FOLDED)
     if not thread.is_whole:
-        told.append(words.THREAD_HOW)
+        told.append(words.THREAD_READ_SO)
     if thread.messages.is_capped:
         told.append(words.THREAD_CAPPED.format(count=thread.messages))
     markup.quiet(" ".join(told))
