@@ -26,7 +26,7 @@ SAY_SLOWEST = 3
 
 # Of a dashboard, the address of its failures, and what shows that they are there. {…} are a work's options.
 SHOWN = {
-    "buslog": ("failures?range={range}", TABLES_SHOWN),
+    "buslog": ("failures?show=deliveries&range={range}", TABLES_SHOWN),
     "streamlit": ("", TABLES_SHOWN),
     "bullboard": ("ui/queue/bench?status=failed", "text=no answer within 5 s"),
     "flower": ("tasks", "#tasks-table tbody tr td:has-text('shipmentDeparted')"),
