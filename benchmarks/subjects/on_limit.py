@@ -193,7 +193,8 @@ BROWSE = {
     "key": f"SELECT {COLUMNS} FROM {JOINED} WHERE m.key = %(key)s ORDER BY m.id DESC LIMIT 51",
     "name": f"SELECT {COLUMNS} FROM {JOINED} WHERE m.name = %(name)s ORDER BY m.id DESC LIMIT 51",
     "first": f"SELECT {COLUMNS} FROM {JOINED} ORDER BY m.id DESC LIMIT 51",
-    "far": f"SELECT {COLUMNS} FROM {JOINED} WHERE m.id <= %(far)s ORDER BY m.id DESC LIMIT 51",
+    "far": f"""SELECT {COLUMNS} FROM {JOINED} WHERE m.id <= %(far)s AND e.message_id <= %(far)s
+               ORDER BY m.id DESC LIMIT 51""",
 }
 COUNTED = """
     WITH bounds AS MATERIALIZED (SELECT buslog.id_floor(%(since)s) AS low, buslog.id_floor(%(until)s) AS high)
