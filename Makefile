@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install run test check format lock browser node bench bench-short chaos clean
+.PHONY: install run test check format lock browser node bench bench-short bench-dashboard bench-dashboard-short chaos clean
 
 install: .venv/run.stamp
 
@@ -37,6 +37,13 @@ bench: .venv/run.stamp
 
 bench-short: .venv/run.stamp
 	@$(BIN)/python -m benchmarks --short $(if $(ONLY),--only $(ONLY))
+
+# The dashboard on a log of 10 million messages. BENCH_LOG=folder keeps the log for a second run within a day.
+bench-dashboard: .venv/dev.stamp browser
+	@$(BIN)/python -m benchmarks dashboard $(if $(ONLY),--only $(ONLY))
+
+bench-dashboard-short: .venv/dev.stamp browser
+	@$(BIN)/python -m benchmarks dashboard --short $(if $(ONLY),--only $(ONLY))
 
 # The faults of tests/chaos, and the model test with them, in their long form: half an hour. `make test` runs the short
 # one. CHAOS_SEED=… repeats a run.

@@ -1,4 +1,6 @@
-"""`python -m benchmarks` (`make bench`): runs the works, prints ratios, writes results.json and docs/benchmarks.md."""
+"""`python -m benchmarks` (`make bench`, `make bench-dashboard`): runs the works of the bus, or of the dashboard, prints
+ratios, writes results.json and docs/benchmarks.md. Each keeps the other's rows.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,32 @@ from pathlib import Path
 from benchmarks import machine, report, results
 from benchmarks.environments import HERE, say
 from benchmarks.harness import SHORT, SUBJECTS, Bench, Scale, Work, measure
-from benchmarks.works import big_log, drain, emit, horizon, latency, memory
+from benchmarks.works import (
+    big_log,
+    browsing,
+    drain,
+    emit,
+    exporting,
+    horizon,
+    latency,
+    memory,
+    pages,
+    replaying,
+    sessions,
+)
 
-WORKS = [work for room in (emit, drain, latency, horizon, big_log, memory) for work in room.WORKS]
-NAMES = [name for work in WORKS for name in work.rows]
+WORKS = {
+    "bus": [work for room in (emit, drain, latency, horizon, big_log, memory) for work in room.WORKS],
+    "dashboard": [work for room in (browsing, pages, exporting, replaying, sessions) for work in room.WORKS],
+}
+NAMES = list(dict.fromkeys(name for works in WORKS.values() for work in works for name in work.rows))
 RESULTS = HERE / "results.json"
 DOCS = HERE.parent / "docs" / "benchmarks.md"
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("of", nargs="?", choices=list(WORKS), default="bus", help="what is measured (bus)")
     parser.add_argument("--only", nargs="+", metavar="WORK", choices=NAMES, help=f"some works of {', '.join(NAMES)}")
     parser.add_argument("--subjects", nargs="+", metavar="SUBJECT", choices=list(SUBJECTS), help="only these")
     parser.add_argument("--runs", type=int, default=None, help="runs of each (3; with --short 1)")
@@ -41,7 +59,7 @@ def main() -> int:
     bench = Bench(SHORT if arguments.short else Scale())
     rows: list[results.Row] = []
     try:
-        for work in chosen(WORKS, arguments.only):
+        for work in chosen(WORKS[arguments.of], arguments.only):
             subjects = [name for name in work.subjects if not arguments.subjects or name in arguments.subjects]
             if not subjects:
                 continue
@@ -53,7 +71,7 @@ def main() -> int:
                 if path == RESULTS:
                     DOCS.write_text(report.of_docs(merged, NAMES, machine.describe(bench.services)), encoding="utf-8")
     finally:
-        bench.services.stop()
+        bench.stop()
     sys.stdout.write(report.of_terminal([row.as_json() for row in rows], NAMES, judged=not arguments.short) + "\n")
     return 1 if any(row.subject == "buslog" and row.absent for row in rows) else 0
 

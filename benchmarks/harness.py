@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
 from benchmarks.environments import ENVIRONMENTS, HERE, Absent, interpreter, say
+from benchmarks.generated_log import GeneratedLog
 from benchmarks.results import Row
 from benchmarks.services import Services
+from buslog.filter import Range
 
 TIMEOUT = 1200.0  # seconds a script may run
 START_TIMEOUT = 60.0  # seconds until it says that it is ready
@@ -47,6 +50,12 @@ SUBJECTS = {
         Subject("celery", "on_celery.py", peer="celery", redis=True),
         Subject("dramatiq", "on_dramatiq.py", peer="dramatiq", redis=True),
         Subject("bullmq", "on_bullmq.cjs", peer="bullmq", redis=True),
+        Subject("streamlit", "on_streamlit.py"),
+        Subject("psql", "on_psql.py"),
+        Subject("bullboard", "on_bullboard.cjs", peer="bullboard", redis=True),
+        Subject("flower", "on_flower.py", peer="flower", redis=True),
+        Subject("rqdashboard", "on_rqdashboard.py", peer="rqdashboard", redis=True),
+        Subject("datasette", "on_datasette.py", peer="datasette"),
     )
 }
 
@@ -73,20 +82,34 @@ class Scale:
     horizon_rate: int = 3_000
     logged: int = 10_000_000
     remembered: tuple[int, int] = (100_000, 1_000_000)
+    looks: int = 200  # of each query
+    clicks: int = 8  # of each kind, on each page
+    loads: int = 5  # in a cold browser
+    exported: int = 1_000_000
+    replayed: int = 10_000
+    dead: int = 100_000  # failed, of each queue's dashboard
+    tabled: int = 1_000_000  # rows of Datasette's table
+    sessions: int = 50
+    drained_beside: int = 200_000
+    range: str = "24h"  # of the pages
+    filters: tuple[Range, ...] = (Range.WEEK, Range.DAY)  # that a page is switched to
 
 
 SHORT = Scale(
     warm=0.1, seconds=0.3, drained=200, latencies=5, gap=0.02, horizon_seconds=2.0, horizon_rate=200, logged=2_000,
-    remembered=(200, 1_000),
+    remembered=(200, 1_000), looks=20, clicks=1, loads=1, exported=1_000, replayed=20, dead=200, tabled=1_000,
+    sessions=3, drained_beside=200, range="all", filters=(Range.WEEK,),
 )  # fmt: skip
 
 
 class Bench:
-    """What a work measures with: fresh databases, and the subjects' scripts."""
+    """What a work measures with: fresh databases, the generated log, and the subjects' scripts."""
 
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
         self.services = Services()
+        kept = os.environ.get("BENCH_LOG")
+        self.log = GeneratedLog(scale.logged, Path(kept) if kept and scale is not SHORT else self.services.folder)
         self.kept: dict[str, Any] = {}  # what a work keeps from run to run
         self._templates: set[str] = set()
 
@@ -101,6 +124,10 @@ class Bench:
             self.run(maker, "prepare", {"dsn": self.services.create(f"template_{subject.template}")})
             self._templates.add(subject.template)
         return {"dsn": self.services.create(database or database_of(subject), f"template_{subject.template}")}
+
+    def stop(self) -> None:
+        self.log.stop()
+        self.services.stop()
 
     def finish(self, subject: Subject) -> None:
         """The end of a subject's turn."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.environments import HERE, PEERS
 from benchmarks.services import Services
+from tests.browser import installed
 
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 
@@ -26,10 +27,11 @@ def describe(services: Services) -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}"),
         ("PostgreSQL", f"{postgres}, embedded, through a Unix socket"),
         ("its settings", ", ".join(f"{name} {services.setting(name)}" for name in SETTINGS)),
-        ("buslog", f"{own_version()}, psycopg {version('psycopg')}"),
+        ("buslog", f"{own_version()}, psycopg {version('psycopg')}, Streamlit {version('streamlit')}"),
         ("peers", ", ".join(peers())),
         ("Redis", f"{program_version('redis-server')}, in memory only, through a Unix socket"),
         ("Node.js", program_version("node")),
+        ("Chromium", program_version(installed() or "chromium")),
     ]
 
 
@@ -59,9 +61,9 @@ def peers() -> list[str]:
     node = [
         f"{name}=={pinned}"
         for file in sorted(PEERS.glob("*.json"))
-        for name, pinned in re.findall(r'"([\w-]+)": "([\d.]+)"', file.read_text(encoding="utf-8"))
+        for name, pinned in re.findall(r'"([@/\w-]+)": "([\d.]+)"', file.read_text(encoding="utf-8"))
     ]
-    return [re.sub(r"\[.*?\]", "", pin).replace("==", " ") for pin in python + node]
+    return list(dict.fromkeys(re.sub(r"\[.*?\]", "", pin).replace("==", " ") for pin in python + node))
 
 
 def program_version(program: str) -> str:

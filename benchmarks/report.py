@@ -13,8 +13,9 @@ INTRODUCTION = """\
 # Benchmarks
 
 buslog side by side with what a Python team would pick instead, and with the least that PostgreSQL and its driver could
-do (`limit`). Written by `make bench` from `benchmarks/results.json`; do not edit. `make bench ONLY="drain emit_1"` runs
-some of it, `make bench-short` shows in seconds that the harness works and judges no speed.
+do (`limit`). Written by `make bench` and `make bench-dashboard` from `benchmarks/results.json`; do not edit.
+`make bench ONLY="drain emit_1"` runs some of it, `make bench-short` and `make bench-dashboard-short` show in seconds
+that the harness works and judge no speed.
 
 Trust the ratios, not the figures: the subjects of a work take turns on one machine in one run, three times, and the
 median is shown with the spread (the largest run less the smallest).
@@ -42,6 +43,33 @@ RULES = """\
   quarter ÷ in the first. A backlog at the end fails the run.
 - `drain_big_log`: `drain` with 10 million ended deliveries in the month being written ÷ `drain` on an empty log,
   alternating. `worker_memory`: resident memory at the 1,000,000th delivery less that at the 100,000th.
+
+### The dashboard
+
+- The log: 10 million messages over 90 days up to now, 40 names (Zipf), 500,000 keys, payloads of 300 bytes; one
+  delivery each, 97 % succeeded, 2 % failed, 1 % cancelled, an error for one in twenty; folded. What writes works on a
+  copy of it. `BENCH_LOG=folder` keeps it for a second run within a day.
+- `browse_…`: the latest 50 that have failed, of a random key, of a random name: 200 looks each by `Insights.page`, p95.
+  `limit` is one bare prepared query for the same columns. `page_2001`: p95 of the 2,001st page ÷ that of the first.
+- `fold`: the whole log folded into the series that charts read, once, when it was made.
+- `chart_…`: the last 24 hours by minute, the last 90 days by hour, median; `limit` counts them from the log. A chart
+  that is not exact to the counts of the tables fails the run.
+- `page_click`: into every page by its menu (or, where it has no place there, by Back), and to another range of time
+  where a page has one. From the click, in Chromium, to the last change of the page, its script having run and nothing
+  having changed for 300 ms; p95. `streamlit`: a page of one query, one table and one button, under `streamlit run`.
+- `page_cold`: from the request, in a browser with a cold cache, until the table of failures is drawn (ours: all
+  deliveries of the page Failures); median of 5 loads from a server that has been loaded from once. The queues'
+  dashboards have 100,000 failed ones, Datasette 1,000,000 rows in SQLite. Flower lists all tasks; it has heard of none
+  but failed ones.
+- `export_…`: the newest million rows as CSV. Ours through the route, newest first; `psql` by `\\copy` of `buslog.log`
+  in no order, to nowhere. `export_memory`: the most that the dashboard's resident memory grew by.
+- `replay_…`: the 10,000 oldest failed ones as a stored run without canary and undo, one worker waiting.
+  `replay_accepted`: preview and start, or the answer to *retry all*. `replay_10k`: from the same moment to the last
+  settle. `replay_rate`: 10,000 ÷ that time ÷ what the same worker drains a second from 10,000 that wait. The peers'
+  workers are BullMQ's, 100 at once, and RQ's `SimpleWorker`.
+- `sessions_50`: 50 sessions open on the Overview, refreshing as it asks for; 200,000 deliveries drained beside them ÷
+  without them. Sessions are websockets that speak Streamlit's protocol: so many Chromium tabs would measure Chromium.
+  `sessions_page`: from asking for a refresh to the end of its script, p95.
 """
 
 

@@ -41,6 +41,23 @@ TARGETS = (
     Target("pinned_horizon", at_most=1.5),
     Target("drain_big_log", at_least=0.9),
     Target("worker_memory", at_most=20.0),
+    Target("browse_failed", "limit", at_most=2.0),
+    Target("browse_key", "limit", at_most=2.0),
+    Target("browse_name", "limit", at_most=2.0),
+    Target("page_2001", at_most=2.0),
+    Target("chart_24h", at_most=20.0),
+    Target("chart_90d", at_most=60.0),
+    Target("page_click", "streamlit", at_most=300.0, difference=True),
+    Target("page_cold", "streamlit", at_most=1.0),
+    Target("page_cold", "bullboard", at_most=1.0),
+    Target("export_csv", "psql", at_least=0.8),
+    Target("export_first_byte", at_most=0.2),
+    Target("export_memory", at_most=20.0),
+    Target("replay_accepted", at_most=1.0),
+    Target("replay_rate", at_least=0.8),
+    Target("replay_10k", "bullboard", at_most=1.0),
+    Target("sessions_50", at_least=0.95),
+    Target("sessions_page", at_most=1000.0),
 )
 
 

@@ -11,6 +11,9 @@ drain     one worker ends `count` waiting deliveries                       → r
 receive   a worker takes `count` deliveries; says `ready` when it listens  → latencies in ms, emit to start
 send      emit `count` messages, `gap` seconds apart on the average
 local     the same, with the subscriber in the emitting process            → latencies in ms
+serve     a dashboard on `port`; says `ready` when it answers
+fail      put `count` failed ones into the dashboard's queue, untimed
+work      a no-op worker; says `ready` when it listens                     → ended: clock in ns after `count` of them
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import asyncio
 import json
 import os
 import random
+import socket
 import sys
 import time
 
@@ -27,6 +31,8 @@ SUBSCRIPTION = "bench:react"
 CONNECTIONS = 20  # of each subject that has a pool
 BATCH = 100  # what a worker may take at once, where it can be told
 SETTLE_LIMIT = 60.0  # seconds from the last execution to the last settle, at most
+START_LIMIT = 50.0  # seconds until a server answers
+WARM_LOOKS = 3
 SENT = "sent"
 
 
@@ -65,6 +71,24 @@ def say_ready() -> None:
     sys.stdout.flush()
 
 
+def become_server(command: list, port: int, **environment: str) -> None:
+    """Says `ready` once something answers on the port, and is the command from then on: its process is this one's."""
+    if os.fork():
+        os.environ.update(environment)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads what a server prints
+        os.execvp(command[0], command)
+    give_up_at = time.monotonic() + START_LIMIT
+    while time.monotonic() < give_up_at:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            say_ready()
+            break
+    os._exit(0)
+
+
 def leave() -> None:
     """Ends a worker whose measurement is over, whatever it is doing."""
     sys.stdout.flush()
@@ -90,6 +114,18 @@ async def measure_rate(emit, options: dict, each: int = 1) -> None:
     going = False
     await asyncio.gather(*callers)
     answer(rate=rate)
+
+
+def in_turn(looks: dict, times: int) -> dict:
+    """Milliseconds of each look, `times` over; they take turns, after a few of each that do not count."""
+    found: dict = {name: [] for name in looks}
+    for turn in range(times + WARM_LOOKS):
+        for name, look in looks.items():
+            began = time.perf_counter()
+            look()
+            if turn >= WARM_LOOKS:
+                found[name].append((time.perf_counter() - began) * 1000)
+    return found
 
 
 async def at_random(count: int, gap: float, send) -> None:

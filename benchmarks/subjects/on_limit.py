@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from datetime import datetime, timedelta
+from functools import partial
 
 import common
 import psycopg
@@ -178,5 +181,66 @@ async def local(options: dict) -> None:
     common.answer(latencies=latencies.found)
 
 
+# ── the dashboard's reads, as bare queries ──────────────────────────────────────
+
+COLUMNS = """m.id, m.kind, m.name, m.key, m.emitted_at, s.subscription, s.mode, e.state, e.generation, e.attempts,
+    e.error_type, left(e.error, 300), e.finished_at"""
+JOINED = """buslog.messages m JOIN buslog.ended_deliveries e ON e.message_id = m.id AND e.latest
+    JOIN buslog.subscriptions s ON s.id = e.subscription_id"""
+BROWSE = {
+    "failed": f"""SELECT {COLUMNS} FROM {JOINED} WHERE e.state = 'failed'
+                  ORDER BY e.message_id DESC, e.subscription_id DESC LIMIT 51""",
+    "key": f"SELECT {COLUMNS} FROM {JOINED} WHERE m.key = %(key)s ORDER BY m.id DESC LIMIT 51",
+    "name": f"SELECT {COLUMNS} FROM {JOINED} WHERE m.name = %(name)s ORDER BY m.id DESC LIMIT 51",
+    "first": f"SELECT {COLUMNS} FROM {JOINED} ORDER BY m.id DESC LIMIT 51",
+    "far": f"""SELECT {COLUMNS} FROM {JOINED} WHERE m.id <= %(far)s AND e.message_id <= %(far)s
+               ORDER BY m.id DESC LIMIT 51""",
+}
+COUNTED = """
+    WITH bounds AS MATERIALIZED (SELECT buslog.id_floor(%(since)s) AS low, buslog.id_floor(%(until)s) AS high)
+    SELECT date_bin(%(bucket)s, buslog.id_time(id), 'epoch'), sum(messages), sum(failures), sum(errors)
+    FROM bounds, LATERAL (
+        SELECT id, 1 AS messages, 0 AS failures, 0 AS errors FROM buslog.messages WHERE id >= low AND id < high
+        UNION ALL
+        SELECT message_id, 0, 1, 0 FROM buslog.ended_deliveries
+        WHERE state = 'failed' AND latest AND message_id >= low AND message_id < high
+        UNION ALL
+        SELECT message_id, 0, 0, 1 FROM buslog.attempts WHERE message_id >= low AND message_id < high
+    ) AS facts GROUP BY 1"""
+
+
+def browse(options: dict) -> None:
+    with psycopg.connect(options["dsn"], autocommit=True) as connection:
+
+        def look(which: str) -> None:
+            asked = {
+                "key": random.choice(options["keys"]),
+                "name": f"name{random.randrange(40)}",
+                "far": options["far"],
+            }
+            connection.execute(BROWSE[which], asked).fetchall()
+
+        found = common.in_turn({which: partial(look, which) for which in BROWSE}, options["times"])
+    common.answer(**found)
+
+
+def chart(options: dict) -> None:
+    """Counted from the log."""
+    until = datetime.fromisoformat(options["until"])
+    with psycopg.connect(options["dsn"], autocommit=True) as connection:
+
+        def look(hours: int, bucket: float) -> list:
+            asked = {"since": until - timedelta(hours=hours), "until": until, "bucket": timedelta(seconds=bucket)}
+            return connection.execute(COUNTED, asked).fetchall()
+
+        def sums(rows: list) -> dict:
+            kinds = ("messages", "failures", "errors")
+            return {what: int(sum(row[place] for row in rows)) for place, what in enumerate(kinds, 1)}
+
+        looks = {name: partial(look, *asked) for name, asked in options["charts"].items()}
+        latencies = common.in_turn(looks, options["times"])
+        common.answer(latencies=latencies, sums={name: sums(one()) for name, one in looks.items()})
+
+
 if __name__ == "__main__":
-    common.run({f.__name__: f for f in (emit, bulk, fill, drain, receive, send, local)})
+    common.run({f.__name__: f for f in (emit, bulk, fill, drain, receive, send, local, browse, chart)})
