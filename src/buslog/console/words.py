@@ -597,6 +597,8 @@ VERBS: dict[str, str] = {
     "erase": "Erase what is kept about a key",
     "set role": "Give roles to people",
     "set alert": "Change the alert rules",
+    "remove alert": "Remove an alert rule",
+    "test alert": "Send a test to an alert channel",
 }
 
 MAY, MAY_NOT = "✓ yes", "✕ no"
