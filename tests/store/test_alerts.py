@@ -21,6 +21,7 @@ from buslog.alerts import Alerts
 from buslog.desk import Actor
 from buslog.errors import InvalidRule, Misconfigured, NotFound, OperationRefused, RoleTooLow
 from buslog.filter import Filter
+from buslog.groups import Groups
 from buslog.insights import Alert, Insights
 from buslog.message import DeliveryRef
 from buslog.operations import Operations
@@ -197,12 +198,29 @@ def test_a_new_failure_group_fires_with_its_key_and_is_over_when_nothing_of_it_w
     link = document["message"].splitlines()[-1]
     assert link.startswith("https://bus.example/failures?")
     asked = Filter.from_params(parse_qs(urlsplit(link).query))
-    assert (asked.subscription, asked.error_type, asked.range) == ("mail", "CarrierTimeout", "all")
+    assert bench.bus.run("SELECT DISTINCT fingerprint FROM buslog.failures") == [(asked.group,)]
     assert "p4yload" not in receiver.text
     assert "no answer" not in receiver.text, "an error's text may hold a payload"
     assert bench.look() == []
     rows = bench.bus.run("SELECT message_id FROM buslog.log WHERE key = 'S-42'")
     Operations(bench.dsn, ADMIN).cancel([DeliveryRef(rows[0][0], "mail")])
+    assert bench.occasions() == ["resolved"]
+
+
+def test_a_group_that_somebody_has_acknowledged_is_not_told_again_and_a_resolved_one_is_over(bench: Bench) -> None:
+    bench.rule(RuleKind.NEW_GROUP, remind=timedelta(hours=4))
+    bench.look()
+    bench.fail("S-1")
+    assert bench.occasions() == ["fired"]
+    ((group,),) = bench.bus.run("SELECT fingerprint FROM buslog.failures")
+    groups = Groups(bench.dsn, ADMIN)
+    groups.acknowledge(group)
+    bench.bus.run("UPDATE buslog.alerts SET told_at = now() - interval '5 hours'")
+    bench.bus.run("DELETE FROM buslog.alert_notices")
+    assert bench.look() == []
+    groups.reopen(group)
+    assert bench.occasions() == ["again"]
+    groups.resolve(group)
     assert bench.occasions() == ["resolved"]
 
 

@@ -57,7 +57,7 @@ def look(connection: db.Connection, terms: Terms) -> list[Happened]:
         if not kept:
             return []
         found = [
-            FoundGroup(row[0], row[1], row[2], row[3], str(row[4]), row[5])
+            FoundGroup(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
             for row in connection.execute(db.query("alert_look"), (terms.looker,))
         ]
         happened = _Look(connection, terms).decide(kept, found)
@@ -100,8 +100,8 @@ class _Look:
         self._keep(kept, None, self._now if new else None)
         happened = []
         for alert in open_:
-            ((waits,),) = self._rows("alert_groups_waiting", groups=_as_json(alert.groups))
-            happened += self._go_on(kept.rule, alert, is_over=not waits)
+            ((waits, nobody_is_on_it),) = self._rows("alert_groups_waiting", groups=_as_json(alert.groups))
+            happened += self._go_on(kept.rule, alert, is_over=not waits, is_silent=not nobody_is_on_it)
         if new:
             ((key_field,),) = self._rows("key_field")
             happened.append(self._fire(kept, texts.new_groups(new, key_field), self._now, new))
@@ -144,7 +144,8 @@ class _Look:
         self._tell(rule, _Open(number, what, since, self._now, None, list(groups)), "fired", rule.channels)
         return Happened(rule.name, "fired", what)
 
-    def _go_on(self, rule: Rule, alert: _Open, *, is_over: bool) -> list[Happened]:
+    def _go_on(self, rule: Rule, alert: _Open, *, is_over: bool, is_silent: bool = False) -> list[Happened]:
+        """`is_silent`: it lasts, and nobody need be told again."""
         now = self._now
         over_since = (alert.over_since or now) if is_over else None
         if over_since and now - over_since >= self._terms.over_after:
@@ -153,7 +154,7 @@ class _Look:
             self._change(alert, alert.told_at, over_since, over_since)
             return [Happened(rule.name, "resolved", alert.what)]
         is_due = rule.remind is not None and now - alert.told_at >= rule.remind
-        if is_due and not is_over and not (rule.quiet and rule.quiet.until(now)):
+        if is_due and not is_over and not is_silent and not (rule.quiet and rule.quiet.until(now)):
             self._tell(rule, alert, "again", rule.channels)
             self._change(alert, now, None, None)
             return [Happened(rule.name, "again", alert.what)]

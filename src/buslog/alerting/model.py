@@ -117,8 +117,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class FoundGroup:
-    """Failures of a subscription with one error, of one look. unseen_for: seconds; None: never seen before."""
+    """Failures of one failure group and subscription, of one look. unseen_for: seconds; None: never seen before."""
 
+    fingerprint: str
     subscription: str
     error_type: str
     failures: int

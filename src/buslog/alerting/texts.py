@@ -71,9 +71,7 @@ def link(rule: Rule, address: str, groups: Sequence[FoundGroup] = ()) -> str:
         case RuleKind.BACKLOG_AGE:
             page, filter_ = "log", Filter(subscription=subscription, states=(State.PENDING,), range=Range.ALL)
         case RuleKind.NEW_GROUP if len(groups) == 1:
-            page, filter_ = "failures", Filter(
-                subscription=groups[0].subscription, error_type=groups[0].error_type or None, range=Range.ALL
-            )  # fmt: skip
+            page, filter_ = "failures", Filter(group=groups[0].fingerprint, range=Range.ALL)
         case _:
             page, filter_ = "failures", Filter(subscription=subscription, range=Range.ALL)
     query = urlencode(filter_.to_params(), doseq=True)

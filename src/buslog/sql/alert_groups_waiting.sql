@@ -1,9 +1,6 @@
--- Whether a failed delivery of one of these failure groups waits for a person. Called by alerting.
-SELECT EXISTS (
-    SELECT 1 FROM jsonb_to_recordset(%(groups)s::text::jsonb) AS g (subscription text, error_type text, first_message uuid)
-    JOIN buslog.subscriptions s ON s.subscription = g.subscription
-    CROSS JOIN LATERAL (
-        SELECT 1 FROM buslog.ended_deliveries e
-        WHERE e.state = 'failed' AND e.latest AND e.message_id >= g.first_message
-          AND e.subscription_id = s.id AND left(coalesce(e.error_type, ''), 200) = g.error_type
-        ORDER BY e.message_id LIMIT 1) AS waiting)
+-- Whether a failure of these groups waits for a person, and whether one of them nobody has acknowledged. Called by alerting.
+SELECT coalesce(bool_or(true), false), coalesce(bool_or(g.status IS DISTINCT FROM 'acknowledged'), false)
+FROM jsonb_to_recordset(%(groups)s::text::jsonb) AS f (fingerprint text, first_message uuid)
+LEFT JOIN buslog.failure_groups g ON g.fingerprint = f.fingerprint
+WHERE g.status IS DISTINCT FROM 'resolved'
+  AND EXISTS (SELECT 1 FROM buslog.failures w WHERE w.fingerprint = f.fingerprint AND w.message_id >= f.first_message)

@@ -32,7 +32,7 @@ CREATE TABLE buslog.alerts (
     rule_id     integer REFERENCES buslog.alert_rules ON DELETE SET NULL,
     rule        text NOT NULL,
     what        text NOT NULL,                       -- a sentence with its numbers
-    groups      jsonb,                               -- new failure groups: subscription, error type, first message
+    groups      jsonb,                               -- new failure groups: FoundGroup as JSON
     since       timestamptz NOT NULL,
     fired_at    timestamptz NOT NULL,
     told_at     timestamptz NOT NULL,                -- the newest notice was put on its way
@@ -88,19 +88,17 @@ CREATE TABLE buslog.alert_samples (
     ready_seq bigint NOT NULL
 );
 
--- Errors that ended a subscription's deliveries, ever.
+-- The failure groups as of the last look: what is new, failure_groups does not tell once it is folded.
 CREATE TABLE buslog.alert_groups (
-    subscription_id integer NOT NULL,
-    error_type      text NOT NULL,
-    first_seen      timestamptz NOT NULL,
-    last_seen       timestamptz NOT NULL,
-    PRIMARY KEY (subscription_id, error_type)
+    fingerprint text PRIMARY KEY COLLATE "C",
+    last_seen   timestamptz NOT NULL
 );
 
--- One look: counts what has ended since the last one, and returns what of it failed, by subscription and error type,
--- with the seconds since that was seen before (null: never). After a pause it begins anew, and finds nothing new.
+-- One look: counts what has ended since the last one, and returns what of it failed, by failure group and subscription,
+-- with the seconds since the group was seen before (null: never). After a pause it begins anew, and finds nothing new.
 CREATE FUNCTION buslog.look_for_alerts(looker text)
-RETURNS TABLE (subscription text, error_type text, failures bigint, unseen_for double precision, first_message uuid, key text)
+RETURNS TABLE (fingerprint text, subscription text, error_type text, failures bigint, unseen_for double precision,
+               first_message uuid, key text)
 LANGUAGE plpgsql
 -- By the indexes on xid and the messages' key, however large the log is.
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
@@ -122,13 +120,12 @@ BEGIN
     DELETE FROM buslog.alert_samples WHERE at < state.now - interval '25 hours';
     DELETE FROM buslog.alert_counts WHERE at < state.now - interval '25 hours';
     IF state.begins THEN
-        INSERT INTO buslog.alert_groups (subscription_id, error_type, first_seen, last_seen)
-        SELECT e.subscription_id, left(coalesce(e.error_type, ''), 200) AS type, min(e.finished_at), max(e.finished_at)
-        FROM (SELECT * FROM buslog.ended_deliveries WHERE state = 'failed' AND latest
-              ORDER BY message_id DESC LIMIT 20000) AS e
-        GROUP BY e.subscription_id, type
-        ON CONFLICT (subscription_id, error_type) DO UPDATE
-            SET last_seen = greatest(alert_groups.last_seen, excluded.last_seen);
+        INSERT INTO buslog.alert_groups AS g (fingerprint, last_seen)
+        SELECT k.fingerprint, max(k.at) FROM (
+            SELECT fingerprint, last_seen AS at FROM buslog.failure_groups
+            UNION ALL SELECT fingerprint, at FROM buslog.failure_arrivals) AS k
+        GROUP BY k.fingerprint
+        ON CONFLICT (fingerprint) DO UPDATE SET last_seen = greatest(g.last_seen, excluded.last_seen);
         RETURN;
     END IF;
 
@@ -148,17 +145,20 @@ BEGIN
         ON CONFLICT (at, subscription_id) DO UPDATE
             SET succeeded = c.succeeded + excluded.succeeded, failed = c.failed + excluded.failed
     ), found AS MATERIALIZED (
-        SELECT f.subscription_id, f.type, count(*) AS failures, (array_agg(f.message_id ORDER BY f.message_id))[1] AS first
-        FROM fresh f WHERE f.state = 'failed' GROUP BY f.subscription_id, f.type
+        SELECT w.fingerprint, f.subscription_id, min(f.type) AS type, count(*) AS failures,
+               (array_agg(f.message_id ORDER BY f.message_id))[1] AS first
+        FROM fresh f JOIN buslog.failures w ON w.message_id = f.message_id AND w.subscription_id = f.subscription_id
+        WHERE f.state = 'failed' GROUP BY w.fingerprint, f.subscription_id
     ), kept AS (
-        INSERT INTO buslog.alert_groups AS g (subscription_id, error_type, first_seen, last_seen)
-        SELECT f.subscription_id, f.type, state.now, state.now FROM found f
-        ON CONFLICT (subscription_id, error_type) DO UPDATE SET last_seen = excluded.last_seen
+        INSERT INTO buslog.alert_groups AS g (fingerprint, last_seen)
+        SELECT DISTINCT f.fingerprint, state.now FROM found f
+        ON CONFLICT (fingerprint) DO UPDATE SET last_seen = excluded.last_seen
     )
-    SELECT s.subscription, f.type, f.failures, extract(epoch FROM state.now - g.last_seen)::float8, f.first, m.key
+    SELECT f.fingerprint, s.subscription, f.type, f.failures, extract(epoch FROM state.now - g.last_seen)::float8,
+           f.first, m.key
     FROM found f
     JOIN buslog.subscriptions s ON s.id = f.subscription_id
-    LEFT JOIN buslog.alert_groups g ON g.subscription_id = f.subscription_id AND g.error_type = f.type
+    LEFT JOIN buslog.alert_groups g ON g.fingerprint = f.fingerprint
     LEFT JOIN buslog.messages m ON m.id = f.first
-    ORDER BY s.subscription, f.type;
+    ORDER BY s.subscription, f.type, f.fingerprint;
 END $$;
