@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from buslog.alerting.model import FoundGroup, Rule, RuleKind
-from buslog.filter import Filter, Range
+from buslog.filter import Filter
 from buslog.message import State
 
 GROUPS_TOLD = 10
@@ -64,18 +64,22 @@ def body(
 
 def link(rule: Rule, address: str, groups: Sequence[FoundGroup] = ()) -> str:
     """The page that shows it, with its filter."""
-    subscription = rule.subscription
+    page, filter_ = where(rule, groups)
+    query = urlencode(filter_.to_params(), doseq=True) if page else ""
+    return f"{address.rstrip('/')}/{page}{f'?{query}' if query else ''}"
+
+
+def where(rule: Rule, groups: Sequence[FoundGroup] = ()) -> tuple[str, Filter]:
+    """The same as a page, empty for the Overview, and its filter."""
     match rule.kind:
         case RuleKind.NO_WORKER:
-            return f"{address.rstrip('/')}/"
+            return "", Filter()
         case RuleKind.BACKLOG_AGE:
-            page, filter_ = "log", Filter(subscription=subscription, states=(State.PENDING,), range=Range.ALL)
-        case RuleKind.NEW_GROUP if len(groups) == 1:
-            page, filter_ = "failures", Filter(group=groups[0].fingerprint, range=Range.ALL)
+            return "log", Filter(subscription=rule.subscription, states=(State.PENDING,))
+        case RuleKind.NEW_GROUP if len({group.fingerprint for group in groups}) == 1:
+            return "failures", Filter(group=groups[0].fingerprint)
         case _:
-            page, filter_ = "failures", Filter(subscription=subscription, range=Range.ALL)
-    query = urlencode(filter_.to_params(), doseq=True)
-    return f"{address.rstrip('/')}/{page}{f'?{query}' if query else ''}"
+            return "failures", Filter(subscription=rule.subscription)
 
 
 def stamp(moment: datetime, rule: Rule) -> str:

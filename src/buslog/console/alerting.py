@@ -11,9 +11,9 @@ import streamlit as st
 
 from buslog.alerting import channels
 from buslog.alerting.model import KeptRule, Quiet, Rule, RuleKind
-from buslog.alerting.texts import lasted
+from buslog.alerting.texts import lasted, where
 from buslog.config import settings
-from buslog.console import access, acting, clock, markup, once, words
+from buslog.console import access, acting, clock, frame, markup, once, problems, words
 from buslog.errors import BuslogError, InvalidRule
 from buslog.insights import Alert, LastLook, Notice
 
@@ -25,6 +25,8 @@ _WINDOWS = (5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY)
 _FORGETTING = (_DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY)
 _REMINDERS = (15 * _MINUTE, _HOUR, 4 * _HOUR, _DAY)
 _DIALOG = "alert"
+_TESTED = "alert.tested"  # channel, what was wrong, when
+_PAGES = {"": frame.OVERVIEW, "log": frame.LOG, "failures": frame.FAILURES}
 
 
 # ── what is ─────────────────────────────────────────────────────────────────────
@@ -46,7 +48,7 @@ def show_rules(rules: Sequence[KeptRule]) -> None:
     if not rules:
         with st.container(border=True):
             markup.title(words.NO_ALERT_RULES, quiet=words.NO_ALERT_RULES_MORE)
-    for kept in rules:
+    for kept in sorted(rules, key=lambda kept: (not kept.firing_since, not kept.rule.enabled)):
         _show_rule(kept)
 
 
@@ -59,16 +61,17 @@ def _show_rule(kept: KeptRule) -> None:
             st.badge(label, color=color)
         fired = clock.ago(kept.last_fired) if kept.last_fired else words.ALERT_NEVER
         quiet = rule.quiet
-        markup.facts(
-            [
-                (words.ALERT_NOW, _figure(kept) if rule.enabled and kept.checked_at else ""),
-                (words.ALERT_LAST, fired),
-                (words.ALERT_CHANNELS, ", ".join(rule.channels) or words.ALERT_TO_NOBODY),
-                (words.ALERT_REMIND, f"every {lasted(rule.remind)}" if rule.remind else words.ALERT_ONCE),
-                (words.ALERT_QUIET, f"{quiet.start:%H:%M} – {quiet.end:%H:%M} {quiet.zone}" if quiet else ""),
-            ]
-        )
-        _buttons(rule)
+        facts = [
+            (words.ALERT_NOW, _figure(kept) if rule.enabled and kept.checked_at else ""),
+            (words.ALERT_LAST, fired),
+            (words.ALERT_CHANNELS, ", ".join(rule.channels) or words.ALERT_TO_NOBODY),
+            (words.ALERT_REMIND, f"every {lasted(rule.remind)}" if rule.remind else words.ALERT_ONCE),
+            (words.ALERT_QUIET, f"{quiet.start:%H:%M} – {quiet.end:%H:%M} {quiet.zone}" if quiet else ""),
+        ]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(width="stretch"):
+                markup.facts(facts)
+            _buttons(kept)
 
 
 def sentence(rule: Rule) -> str:
@@ -113,24 +116,28 @@ def _seconds(number: float) -> str:
     return lasted(timedelta(seconds=number))
 
 
-def _buttons(rule: Rule) -> None:
+def _buttons(kept: KeptRule) -> None:
+    rule = kept.rule
     denied, cannot_remove = access.may("set alert"), access.may("remove alert")
-    with st.container(horizontal=True, gap="small"):
-        if st.button(words.ALERT_EDIT, key=f"edit.{rule.name}", icon=":material/edit:", disabled=bool(denied),
-                     help=denied or None):  # fmt: skip
-            once.opened(_DIALOG)
-            _open_dialog(rule)
-        st.button(
-            words.ALERT_OFF if rule.enabled else words.ALERT_ON, key=f"switch.{rule.name}.{rule.enabled}",
-            icon=":material/notifications_off:" if rule.enabled else ":material/notifications_active:",
-            disabled=bool(denied), help=denied or None, on_click=_switch, args=(rule,),
-        )  # fmt: skip
-        if st.button(words.ALERT_REMOVE, key=f"remove.{rule.name}", icon=":material/delete:",
-                     disabled=bool(cannot_remove), help=cannot_remove or None):  # fmt: skip
-            once.opened(_DIALOG)
-            _confirm_removal(rule)
-        st.button(words.ALERT_HISTORY, key=f"history.{rule.name}", icon=":material/history:", type="tertiary",
-                  on_click=_show_history_of, args=(rule.name,))  # fmt: skip
+    if kept.firing_since:
+        page, filter_ = where(rule)
+        st.page_link(_PAGES[page], label=words.ALERT_SEE, icon=":material/arrow_forward:",
+                     query_params=filter_.to_params() if page else {})  # fmt: skip
+    st.button(words.ALERT_HISTORY, key=f"history.{rule.name}", icon=":material/history:", type="tertiary",
+              on_click=_show_history_of, args=(rule.name,))  # fmt: skip
+    if st.button(words.ALERT_EDIT, key=f"edit.{rule.name}", icon=":material/edit:", disabled=bool(denied),
+                 help=denied or None):  # fmt: skip
+        once.opened(_DIALOG)
+        _open_dialog(rule)
+    st.button(
+        words.ALERT_OFF if rule.enabled else words.ALERT_ON, key=f"switch.{rule.name}.{rule.enabled}",
+        icon=":material/notifications_off:" if rule.enabled else ":material/notifications_active:",
+        disabled=bool(denied), help=denied or None, on_click=_switch, args=(rule,),
+    )  # fmt: skip
+    if st.button(words.ALERT_REMOVE, key=f"remove.{rule.name}", icon=":material/delete:",
+                 disabled=bool(cannot_remove), help=cannot_remove or None):  # fmt: skip
+        once.opened(_DIALOG)
+        _confirm_removal(rule)
 
 
 def _show_history_of(name: str | None) -> None:
@@ -166,20 +173,32 @@ def show_channels() -> None:
                 f"{words.CHANNEL_TEST}: {markup.literal(name)}", key=f"test.{name}", icon=":material/send:",
                 disabled=bool(denied), help=denied or None, on_click=_test, args=(name,),
             )  # fmt: skip
+    _say_tested()
 
 
 def _test(name: str) -> None:
-    # Quick clicks: what was sent a moment ago has arrived, or not; a second one tells nothing.
-    last = st.session_state.get(f"alert.tested.{name}")
-    if last is not None and clock.now() - last < timedelta(seconds=3):
+    # Quick clicks: one that comes while the test before it was sent says what that one said.
+    last = st.session_state.get(_TESTED)
+    if last and last[0] == name and clock.now() - last[2] < timedelta(seconds=3):
         return
+    outcome: BuslogError | None = None
     try:
         access.alerts().test(name, channels.configured())
     except BuslogError as error:
-        acting.remember(error)
+        outcome = error
+    st.session_state[_TESTED] = (name, outcome, clock.now())
+
+
+def _say_tested() -> None:
+    """Beside the buttons: the top of the page is out of sight from here."""
+    last = st.session_state.get(_TESTED)
+    if last is None or clock.now() - last[2] > _MINUTE:
+        return
+    name, outcome, at = last
+    if isinstance(outcome, BuslogError):
+        problems.show(outcome)
     else:
-        acting.remember(words.CHANNEL_TESTED.format(channel=markup.literal(name)))
-    st.session_state[f"alert.tested.{name}"] = clock.now()
+        markup.quiet(words.CHANNEL_TESTED.format(channel=name, time=f"{clock.time_of_day(at)} {clock.ZONE}"))
 
 
 # ── history ─────────────────────────────────────────────────────────────────────
@@ -216,9 +235,7 @@ def _show_alert(alert: Alert) -> None:
         times = f"Since {clock.stamp(alert.since)} {clock.ZONE}"
         if alert.resolved_at:
             times += f" until {clock.stamp(alert.resolved_at)}, {clock.lasted(alert.resolved_at - alert.since)}"
-        markup.quiet(times)
-        for notice in alert.notices[-NOTICES_SHOWN:]:
-            markup.quiet(told(notice))
+        markup.quiet_lines([times, *(told(notice) for notice in alert.notices[-NOTICES_SHOWN:])])
 
 
 def told(notice: Notice) -> str:

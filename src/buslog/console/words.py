@@ -674,6 +674,7 @@ ALERTS_HELP = "Who is told when something is wrong, and what was told."
 ALERT_NEW = "New rule"
 ALERT_NEW_HELP = "Who is told, of what, and when not."
 ALERT_EDIT, ALERT_REMOVE, ALERT_OFF, ALERT_ON = "Edit", "Remove", "Switch off", "Switch on"
+ALERT_SEE = "Show it"
 ALERT_HISTORY, ALERT_ALL_HISTORY = "Its history", "History of all rules"
 ALERT_KINDS: dict[RuleKind, tuple[str, str]] = {  # title, and what it tells
     RuleKind.FAILURE_RATE: ("Failure rate", "So many of the deliveries that end, end failed."),
@@ -705,7 +706,7 @@ NOBODY_LOOKS_MORE = "Workers (buslog worker) and dashboards (buslog dashboard) d
 LOOKED_AT = "Looked at {ago} by {by}, in {took}."
 CHANNELS_HERE = "Channels of this server"
 CHANNEL_TEST = "Send a test"
-CHANNEL_TESTED = "A test was sent to {channel}."
+CHANNEL_TESTED = "✓ {channel} took a test at {time}."
 NO_CHANNELS = "This server knows no channel."
 NO_CHANNELS_MORE = "Channels are set where the server and the workers are started, since their addresses are secrets:"
 NO_CHANNELS_HOW = (
