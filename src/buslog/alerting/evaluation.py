@@ -43,11 +43,13 @@ class _Open:
 class Terms:
     """How a process looks. over_after: for how long it must be over before that is believed, so that a figure that
     trembles about its threshold does not tell people twice a minute. address: of the dashboard; empty: no links.
+    zone: the team's, in which times are told.
     """
 
     looker: str
     over_after: timedelta
     address: str = ""
+    zone: str = "UTC"
 
 
 def look(connection: db.Connection, terms: Terms) -> list[Happened]:
@@ -166,7 +168,7 @@ class _Look:
         quiet_until = rule.quiet.until(self._now) if rule.quiet else None
         body = texts.body(
             rule, occasion, alert.what, since=alert.since, now=self._now, address=self._terms.address,
-            groups=alert.groups,
+            zone=self._terms.zone, groups=alert.groups,
         )  # fmt: skip
         values = {
             "alert": alert.id, "occasion": occasion, "channels": list(channels), "title": texts.title(rule, occasion),

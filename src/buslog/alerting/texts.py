@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -48,15 +48,15 @@ def title(rule: Rule, occasion: str) -> str:
 
 
 def body(
-    rule: Rule, occasion: str, what: str, *, since: datetime, now: datetime, address: str,
+    rule: Rule, occasion: str, what: str, *, since: datetime, now: datetime, address: str, zone: str,
     groups: Sequence[FoundGroup] = (),
 ) -> str:  # fmt: skip
-    """The lines below the title. address: of the dashboard; empty: no link."""
+    """The lines below the title. address: of the dashboard; empty: no link. zone: of the team."""
     lines = [f"{what}."]
     if occasion == "resolved":
-        lines = [f"It was: {what}.", f"Over since {stamp(now, rule)}, after {lasted(now - since)}."]
+        lines = [f"It was: {what}.", f"Over since {stamp(now, zone)}, after {lasted(now - since)}."]
     else:
-        lines.append(f"Since {stamp(since, rule)}.")
+        lines.append(f"Since {stamp(since, zone)}.")
     if address:
         lines.append(link(rule, address, groups))
     return "\n".join(lines)
@@ -82,10 +82,9 @@ def where(rule: Rule, groups: Sequence[FoundGroup] = ()) -> tuple[str, Filter]:
             return "failures", Filter(subscription=rule.subscription)
 
 
-def stamp(moment: datetime, rule: Rule) -> str:
-    """In the zone of the rule, which is said."""
-    zone = rule.quiet.zone if rule.quiet else "UTC"
-    return f"{moment.astimezone(ZoneInfo(zone) if zone != 'UTC' else UTC):%Y-%m-%d %H:%M} {zone}"
+def stamp(moment: datetime, zone: str) -> str:
+    """Such as 2026-11-24 14:05 Europe/Berlin."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
 
 
 def lasted(length: timedelta) -> str:

@@ -15,6 +15,7 @@ from buslog import db
 from buslog.alerting import notices
 from buslog.alerting.channels import Channels
 from buslog.alerting.evaluation import Happened, Terms, look
+from buslog.config import Settings
 from buslog.errors import BuslogError
 
 log = logging.getLogger("buslog.alerts")
@@ -23,15 +24,16 @@ LOOKS_TO_BELIEVE = 2  # so many looks find that it is over before it is said
 
 
 class Watch:
-    """Looks every `every` seconds, from `start` to `stop`. address: of the dashboard, for links."""
+    """Looks every `alert_every` seconds of the settings, from `start` to `stop`."""
 
-    def __init__(self, dsn: str, channels: Channels, *, every: float, address: str = "") -> None:
+    def __init__(self, dsn: str, channels: Channels, settings: Settings) -> None:
+        every = settings.alert_every
         self._dsn = dsn
         self._channels = channels
         self._every = every
         over_after = timedelta(seconds=LOOKS_TO_BELIEVE * every)
         looker = f"{socket.gethostname()}:{os.getpid()}"
-        self._terms = Terms(looker, over_after, address)
+        self._terms = Terms(looker, over_after, settings.dashboard_url, settings.tz)
         self._connection: db.Connection | None = None
         self._is_holder = False
         self._sending: dict[str, threading.Thread] = {}

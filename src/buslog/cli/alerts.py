@@ -119,14 +119,14 @@ def _state(kept: KeptRule) -> str:
 @click.option("--subscription", help="This one alone.")
 @click.option("--channel", "channels", multiple=True, help="A name in BUSLOG_ALERT_CHANNELS; repeatable.")
 @click.option("--quiet", type=Hours(), help="Nothing is sent in these hours: 22:00-07:00.")
-@click.option("--zone", default="UTC", show_default=True, help="Whose clocks the quiet hours are on: Europe/Berlin.")
+@click.option("--zone", help="Whose clocks the quiet hours are on: Europe/Berlin. The team's (BUSLOG_TZ) otherwise.")
 @click.option("--remind", type=Remind(), default="4h", show_default=True, help="Told again while it lasts; or never.")
 @click.option("--off", is_flag=True, help="Switched off.")
 @click.option("--replace", is_flag=True, help="In place of the rule of that name.")
 @click.option("--reason", default="", help="Why; kept in the audit.")
 def add(
     name: str, *, kind: str, threshold: float | None, window: timedelta | None, at_least: int,
-    subscription: str | None, channels: tuple[str, ...], quiet: tuple[time, time] | None, zone: str,
+    subscription: str | None, channels: tuple[str, ...], quiet: tuple[time, time] | None, zone: str | None,
     remind: timedelta, off: bool, replace: bool, reason: str,
 ) -> None:  # fmt: skip
     """Add the rule NAME, or with --replace change it."""
@@ -134,7 +134,7 @@ def add(
     rule = Rule(
         name, chosen, USUAL_THRESHOLD[chosen] if threshold is None else threshold,
         window or USUAL_WINDOW.get(chosen, timedelta(minutes=15)), at_least, subscription, tuple(channels),
-        Quiet(*quiet, zone) if quiet else None, remind or None, not off,
+        Quiet(*quiet, zone or settings().tz) if quiet else None, remind or None, not off,
     )  # fmt: skip
     with opened() as database:
         operations(database.dsn).set_rule(rule, is_new=not replace, reason=reason)
@@ -178,7 +178,7 @@ def run_once(ctx: click.Context) -> None:
 
     channels = configured()
     with opened() as database:
-        watch = Watch(database.dsn, channels, every=settings().alert_every, address=settings().dashboard_url)
+        watch = Watch(database.dsn, channels, settings())
         happened = watch.once()
     if happened is None:
         give({"looked": False, "happened": []}, "Another process looks at the rules.")

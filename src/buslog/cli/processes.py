@@ -67,7 +67,7 @@ async def host(bus: Bus) -> None:
     watched = channels.configured()
     with as_configuration():
         await bus.start()
-    watch = Watch(bus.dsn or "", watched, every=settings().alert_every, address=settings().dashboard_url)
+    watch = Watch(bus.dsn or "", watched, settings())
     watch.start()
     try:
         say(f"Database: {bus.database}")

@@ -198,7 +198,7 @@ def _say_tested() -> None:
     if isinstance(outcome, BuslogError):
         problems.show(outcome)
     else:
-        markup.quiet(words.CHANNEL_TESTED.format(channel=name, time=f"{clock.time_of_day(at)} {clock.ZONE}"))
+        markup.quiet(words.CHANNEL_TESTED.format(channel=name, time=f"{clock.time_of_day(at)} {clock.zone()}"))
 
 
 # ── history ─────────────────────────────────────────────────────────────────────
@@ -232,7 +232,7 @@ def _show_alert(alert: Alert) -> None:
             markup.title(alert.rule, quiet=alert.what)
             is_over = alert.resolved_at is not None
             st.badge(words.ALERT_OVER if is_over else words.ALERT_FIRING, color="green" if is_over else "red")
-        times = f"Since {clock.stamp(alert.since)} {clock.ZONE}"
+        times = f"Since {clock.stamp(alert.since)} {clock.zone()}"
         if alert.resolved_at:
             times += f" until {clock.stamp(alert.resolved_at)}, {clock.lasted(alert.resolved_at - alert.since)}"
         markup.quiet_lines([times, *(told(notice) for notice in alert.notices[-NOTICES_SHOWN:])])
@@ -243,7 +243,7 @@ def told(notice: Notice) -> str:
     facts: dict[str, Any] = {
         "channel": notice.channel, "what": words.NOTICE_OCCASIONS[notice.occasion], "error": notice.error or "",
         "tries": words.plural(notice.tries, "try"), "until": clock.until(notice.due_at),
-        "time": f"{clock.stamp(notice.sent_at or notice.due_at)} {clock.ZONE}",
+        "time": f"{clock.stamp(notice.sent_at or notice.due_at)} {clock.zone()}",
     }  # fmt: skip
     match notice.state:
         case "sent":
@@ -340,7 +340,7 @@ def _ask_telling(rule: Rule | None, key: str) -> None:
         with middle:
             st.time_input(words.ALERT_UNTIL, quiet.end if quiet else time(7), key=f"{key}.until")
         with right:
-            st.text_input(words.ALERT_ZONE, quiet.zone if quiet else clock.ZONE, key=f"{key}.zone", max_chars=60)
+            st.text_input(words.ALERT_ZONE, quiet.zone if quiet else settings().tz, key=f"{key}.zone", max_chars=60)
 
 
 def _choose(

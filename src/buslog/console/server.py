@@ -119,7 +119,7 @@ def _watch() -> Watch | None:
     except BuslogError as error:
         _log.warning("alert rules are not looked at here: %s", error)
         return None
-    watch = Watch(dsn, channels.configured(), every=config().alert_every, address=config().dashboard_url)
+    watch = Watch(dsn, channels.configured(), config())
     watch.start()
     return watch
 

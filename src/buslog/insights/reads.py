@@ -306,10 +306,6 @@ class Insights:
     def person(self, person: str) -> Person | None:
         return next(iter(people(self._read("people", person=person, places=1))), None)
 
-    def subscription_names(self) -> list[str]:
-        """The ids of all subscriptions, in alphabetical order."""
-        return sorted(str(row[0]) for row in self._read("subscription_names"))
-
     def alert_rules(self) -> list[KeptRule]:
         """The alert rules in alphabetical order, with what the last look found."""
         return [KeptRule.from_row(row) for row in self._read("alert_rules")]
