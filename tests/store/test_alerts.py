@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -456,10 +458,20 @@ def test_slack_and_teams_get_the_shape_that_they_read(
 # ── secrets ─────────────────────────────────────────────────────────────────────
 
 
-def test_a_channel_s_url_is_in_no_table_no_log_and_no_error(
-    bench: Bench, receiver: Received, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG", "buslog")
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What a process logs that logs everything."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    before = logging.root.level
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.DEBUG)
+    yield written
+    logging.root.setLevel(before)
+    logging.root.removeHandler(handler)
+
+
+def test_a_channel_s_url_is_in_no_table_no_log_and_no_error(bench: Bench, receiver: Received, log: io.StringIO) -> None:
     receiver.answer = 500
     bench.channels = Channels(f"ops=json://user:{SECRET}@{receiver.address}/{SECRET}")
     no_worker(bench)
@@ -467,8 +479,8 @@ def test_a_channel_s_url_is_in_no_table_no_log_and_no_error(
     bench.send()
     with pytest.raises(OperationRefused) as refused:
         bench.alerts.test("ops", bench.channels)
-    assert SECRET not in f"{refused.value} {caplog.text} {bench.channels!r} {vars(bench.channels)!r}"
-    assert "it answered with 500" in caplog.text
+    assert SECRET not in f"{refused.value} {log.getvalue()} {bench.channels!r} {vars(bench.channels)!r}"
+    assert "it answered with 500" in log.getvalue()
     tables = [row[0] for row in bench.bus.run("SELECT tablename FROM pg_tables WHERE schemaname = 'buslog'")]
     with db.connect(bench.dsn) as connection:
         for table in tables:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from buslog.errors import Misconfigured
 
 ANSWER_SECONDS = 10.0  # to connect, and to answer; what a URL itself says counts (?cto=…&rto=…)
 _SHORT = 4.0  # the library's own, too short for some mail servers
+_is_sending = ContextVar("buslog_alert_is_sending", default=False)
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
 
@@ -48,6 +50,7 @@ class Channels:
         """Sends a text, within a few times `ANSWER_SECONDS`. Empty, or why it was not taken: never with the URL."""
         import apprise  # noqa: PLC0415
 
+        is_ours = _is_sending.set(True)
         try:
             sender = apprise.Apprise(asset=_asset())
             sender.add(self._service(name))
@@ -57,6 +60,8 @@ class Channels:
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  (its text may hold the URL)
             return f"it could not be sent: {type(error).__name__}"
+        finally:
+            _is_sending.reset(is_ours)
         return "" if result else _reason(result)
 
     def _service(self, name: str) -> Any:
@@ -90,11 +95,16 @@ def _asset() -> Any:
 
 
 def _silence() -> None:
-    """What the library logs may hold addresses and paths."""
+    """What the libraries log may hold addresses and paths; the second one also serves others, whose log is theirs."""
     logger = logging.getLogger("apprise")
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
+    logging.getLogger("urllib3.connectionpool").addFilter(_is_of_others)
+
+
+def _is_of_others(_record: logging.LogRecord) -> bool:
+    return not _is_sending.get()
 
 
 def _reason(result: Any) -> str:
