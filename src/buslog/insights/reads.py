@@ -18,6 +18,7 @@ from buslog.alerting.model import KeptRule
 from buslog.errors import NotFound
 from buslog.filter import Filter
 from buslog.insights import aggregates, audits, commands, failures, figures, keys, overview, search, thread, why
+from buslog.insights.alerts import HISTORY, Alert, LastLook, alerts
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
 from buslog.insights.figures import Subscriber

@@ -76,10 +76,10 @@ INSERT INTO buslog.alert_watch DEFAULT VALUES;
 -- default retries is an hour before they fail.
 CREATE TABLE buslog.alert_counts (
     at              timestamptz NOT NULL,
-    subscription_id integer NOT NULL,
+    subscription_id integer NOT NULL,                -- 0: all subscriptions
     succeeded       integer NOT NULL,
     failed          integer NOT NULL,
-    PRIMARY KEY (at, subscription_id)
+    PRIMARY KEY (subscription_id, at)
 ) WITH (fillfactor = 70);
 
 -- How far the order of ready deliveries had come: a later ready_seq became ready later.
@@ -118,7 +118,9 @@ BEGIN
         SELECT state.now, CASE WHEN q.is_called THEN q.last_value ELSE 0 END FROM buslog.ready_seq q;
     UPDATE buslog.alert_watch SET seen = state.current, server = buslog.server(), checked_at = state.now, checked_by = looker;
     DELETE FROM buslog.alert_samples WHERE at < state.now - interval '25 hours';
-    DELETE FROM buslog.alert_counts WHERE at < state.now - interval '25 hours';
+    IF date_trunc('hour', state.checked_at) < date_trunc('hour', state.now) THEN
+        DELETE FROM buslog.alert_counts WHERE at < state.now - interval '25 hours';
+    END IF;
     IF state.begins THEN
         INSERT INTO buslog.alert_groups AS g (fingerprint, last_seen)
         SELECT k.fingerprint, max(k.at) FROM (
@@ -139,10 +141,10 @@ BEGIN
           AND e.finished_at > state.now - interval '10 minutes'  -- not what an import brings
     ), counted AS (
         INSERT INTO buslog.alert_counts AS c (at, subscription_id, succeeded, failed)
-        SELECT date_trunc('minute', state.now), f.subscription_id,
+        SELECT date_trunc('minute', state.now), coalesce(f.subscription_id, 0),
                count(*) FILTER (WHERE f.state = 'succeeded'), count(*) FILTER (WHERE f.state = 'failed')
-        FROM fresh f GROUP BY f.subscription_id
-        ON CONFLICT (at, subscription_id) DO UPDATE
+        FROM fresh f GROUP BY GROUPING SETS ((f.subscription_id), ()) HAVING count(*) > 0
+        ON CONFLICT (subscription_id, at) DO UPDATE
             SET succeeded = c.succeeded + excluded.succeeded, failed = c.failed + excluded.failed
     ), found AS MATERIALIZED (
         SELECT w.fingerprint, f.subscription_id, min(f.type) AS type, count(*) AS failures,
