@@ -301,7 +301,7 @@ def _ask_condition(rule: Rule | None, kind: RuleKind, key: str) -> None:
     whose = [None, *sorted({*names, *([mine] if mine else [])})]
     st.selectbox(
         words.ALERT_SUBSCRIBER, whose, index=whose.index(mine), key=f"{key}.subscription",
-        format_func=lambda name: markup.literal(name) if name else words.ALERT_ALL_SUBSCRIBERS,
+        format_func=lambda name: name or words.ALERT_ALL_SUBSCRIBERS,
     )  # fmt: skip
     threshold = rule.threshold if rule else None
     match kind:
