@@ -199,6 +199,11 @@ class Bus(Subscribing):
         """Which database this bus uses, for people."""
         return str(self._running.database) if self._running else "not started"
 
+    @property
+    def dsn(self) -> str | None:
+        """How this bus reaches its database, password included; None: not started."""
+        return self._running.database.dsn if self._running else None
+
     async def start(self) -> None:
         """Connect, register the subscribers, and begin to run them (unless `host=False`).
 

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         default=10.0, ge=0, le=1440, description="Minutes in which a command that ran for the same key is asked about"
     )
     poll: float = Field(default=1.0, ge=0.05, le=1.0, description="Seconds between looks when no notification comes")
+    alert_channels: SecretStr = Field(
+        default=SecretStr(""), description="Where alerts are sent: name=url pairs, separated by blanks"
+    )
+    alert_every: float = Field(default=15.0, ge=0.1, le=300.0, description="Seconds between looks at the alert rules")
+    dashboard_url: str = Field(default="", description="Where people reach the dashboard, for links in alerts")
     grace: float = Field(
         default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish"
     )

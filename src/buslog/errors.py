@@ -6,6 +6,7 @@ BuslogError
 ├── UnknownCommand          asked to run a command that nobody registered
 ├── InvalidImport           a line of a history file; nothing of the file was taken over
 ├── InvalidFilter           a filter, from a URL or a command line
+├── InvalidRule             an alert rule that cannot be kept
 ├── OperationRefused        a replay, run now or cancel that the delivery's state does not allow
 ├── RoleTooLow              the actor's role may not do this; the attempt is in the audit
 ├── NotFound                no such message, delivery, run or failure group
@@ -64,6 +65,9 @@ class InvalidImport(BuslogError): ...
 
 
 class InvalidFilter(BuslogError): ...
+
+
+class InvalidRule(BuslogError): ...
 
 
 class OperationRefused(BuslogError): ...

@@ -54,6 +54,8 @@ RIGHTS: dict[str, Role] = {
     "erase": Role.ADMIN,
     "set role": Role.ADMIN,
     "set alert": Role.ADMIN,
+    "remove alert": Role.ADMIN,
+    "test alert": Role.ADMIN,
 }
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from buslog.cli.alerts import alerts
 from buslog.cli.causes import failures
 from buslog.cli.common import JSON_OPTION, complain, examples, place_of, silence_stdout, verbatim, wants_json
 from buslog.cli.files import export, import_, migrate
@@ -26,6 +27,7 @@ from buslog.errors import (
     InvalidFilter,
     InvalidImport,
     InvalidMessage,
+    InvalidRule,
     InvalidSubscription,
     Misconfigured,
     UnknownCommand,
@@ -34,7 +36,15 @@ from buslog.errors import (
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 # Wrong whatever the state of the bus: asking again in the same words cannot help.
-MISUSES = (Misconfigured, InvalidMessage, InvalidImport, InvalidFilter, InvalidSubscription, UnknownCommand)
+MISUSES = (
+    Misconfigured,
+    InvalidMessage,
+    InvalidImport,
+    InvalidFilter,
+    InvalidRule,
+    InvalidSubscription,
+    UnknownCommand,
+)
 
 
 EXIT_CODES = verbatim(
@@ -87,7 +97,7 @@ def buslog() -> None:
 
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
-    resume, people, export, import_, note, audit, erase, duty, views, refs, unregister,
+    resume, people, alerts, export, import_, note, audit, erase, duty, views, refs, unregister,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
     buslog.add_command(command)

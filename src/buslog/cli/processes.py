@@ -18,6 +18,8 @@ from pathlib import Path
 import click
 
 from buslog import db
+from buslog.alerting import channels
+from buslog.alerting.watch import Watch
 from buslog.bus import Bus
 from buslog.cli.common import as_configuration, examples, give, opened, place_of, say, start_logging, wants_json
 from buslog.config import settings
@@ -62,8 +64,11 @@ async def host(bus: Bus) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    watched = channels.configured()
     with as_configuration():
         await bus.start()
+    watch = Watch(bus.dsn or "", watched, settings())
+    watch.start()
     try:
         say(f"Database: {bus.database}")
         say("The worker runs; Ctrl-C stops it.")
@@ -71,6 +76,7 @@ async def host(bus: Bus) -> None:
         await told.wait()
         say("Stopping: what runs may finish. Ctrl-C again exits at once.")
     finally:
+        await asyncio.to_thread(watch.stop)
         await bus.stop()
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from buslog import db
+from buslog.alerts import Alerts
 from buslog.console import login, words
 from buslog.desk import Actor
 from buslog.duty import Duty
@@ -72,6 +73,10 @@ def exports(cookies: dict[str, str]) -> Exports:
 
 def groups() -> Groups:
     return Groups(dsn(), who())
+
+
+def alerts() -> Alerts:
+    return Alerts(dsn(), who())
 
 
 def registrations() -> Registrations:

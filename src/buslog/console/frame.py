@@ -12,9 +12,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from buslog.console import access, clock, duty, markup, problems, words
 from buslog.errors import BuslogError
 
-PATHS = ("failures", "log", "key", "commands", "subscribers", "replays", "message", "audit", "permissions")
+PATHS = ("failures", "log", "key", "commands", "subscribers", "replays", "message", "audit", "alerts", "permissions")
 
-OVERVIEW, FAILURES, LOG, KEY, COMMANDS, SUBSCRIBERS, REPLAYS, MESSAGE, AUDIT, PERMISSIONS = (
+OVERVIEW, FAILURES, LOG, KEY, COMMANDS, SUBSCRIBERS, REPLAYS, MESSAGE, AUDIT, ALERTS, PERMISSIONS = (
     f"pages/{page}.py" for page in ("overview", *PATHS)
 )
 
@@ -49,6 +49,7 @@ def run() -> None:
             st.Page(REPLAYS, title="Replays", icon=":material/replay:",
                     help="What was replayed, run or cancelled in bulk: progress, undo, stop."),
             st.Page(AUDIT, title="Audit", icon=":material/fact_check:", help=words.AUDIT_HELP),
+            st.Page(ALERTS, title=words.ALERTS, icon=":material/notifications:", help=words.ALERTS_HELP),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
             st.Page(MESSAGE, title="Message", icon=":material/mail:", visibility="hidden"),
         ],

@@ -50,6 +50,12 @@ def sentence(text: str, *links: str) -> str:
     return f'<div style="overflow-wrap:anywhere;font-size:.9rem">{escape(text)} {" ".join(links)}</div>'
 
 
+def quiet_lines(texts: Iterable[str]) -> None:
+    """Quiet lines, close to each other."""
+    inside = "".join(f"<div>{escape(text)}</div>" for text in texts)
+    st.html(f'<div style="{_MUTED};font-size:.85rem;line-height:1.5;overflow-wrap:anywhere">{inside}</div>')
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Labels and values in a row that wraps; those without a value are left out."""
     cells = "".join(

@@ -18,6 +18,8 @@ from starlette.middleware import Middleware
 from uvicorn.config import LOGGING_CONFIG
 
 from buslog import logs
+from buslog.alerting import channels
+from buslog.alerting.watch import Watch
 from buslog.config import settings as config
 from buslog.console import access, entrance, frame, problems, routes, settings
 from buslog.console import login as login_room
@@ -36,9 +38,11 @@ def serve(
     """Serve the dashboard of a database until SIGINT or SIGTERM. `ready` is called once it answers.
 
     is_insecure: without a login whoever reaches the address is let in, and may do everything. Raises `Misconfigured`
-    for an address that others can reach, unless there is a login, or it is told so.
+    for an address that others can reach, unless there is a login, or it is told so, and for alert channels that cannot
+    be read.
     """
     check_host(host, is_insecure=is_insecure)
+    channels.configured()
     access.use(dsn)
     import streamlit as st  # noqa: PLC0415  (its start is slow: an address is refused before it)
 
@@ -99,10 +103,25 @@ async def _lifespan(_app: Any) -> AsyncIterator[None]:
     if logs.are_json():
         logs.take_in_others()
     await run_in_threadpool(_tell_mask)
+    watch = await run_in_threadpool(_watch)
     try:
         yield
     finally:
+        if watch is not None:
+            await run_in_threadpool(watch.stop)
         access.close()
+
+
+def _watch() -> Watch | None:
+    """Alert rules are looked at here too: "no live worker" has to fire where only the dashboard lives."""
+    try:
+        dsn = access.dsn()
+    except BuslogError as error:
+        _log.warning("alert rules are not looked at here: %s", error)
+        return None
+    watch = Watch(dsn, channels.configured(), config())
+    watch.start()
+    return watch
 
 
 def _tell_mask() -> None:

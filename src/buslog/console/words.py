@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from buslog.alerting.model import RuleKind
 from buslog.console import clock
 from buslog.export import Format
 from buslog.filter import Range
@@ -719,6 +720,8 @@ VERBS: dict[str, str] = {
     "erase": "Erase what is kept about a key",
     "set role": "Give roles to people",
     "set alert": "Change the alert rules",
+    "remove alert": "Remove an alert rule",
+    "test alert": "Send a test to an alert channel",
 }
 
 MAY, MAY_NOT = "✓ yes", "✕ no"
@@ -787,6 +790,79 @@ EXPORTS: dict[Format, tuple[str, str]] = {
 }
 
 # ── Alerts ──────────────────────────────────────────────────────────────────────
+
+ALERTS = "Alerts"
+ALERTS_HELP = "Who is told when something is wrong, and what was told."
+ALERT_NEW = "New rule"
+ALERT_NEW_HELP = "Who is told, of what, and when not."
+ALERT_EDIT, ALERT_REMOVE, ALERT_OFF, ALERT_ON = "Edit", "Remove", "Switch off", "Switch on"
+ALERT_SEE = "Show it"
+ALERT_HISTORY, ALERT_ALL_HISTORY = "Its history", "History of all rules"
+ALERT_KINDS: dict[RuleKind, tuple[str, str]] = {  # title, and what it tells
+    RuleKind.FAILURE_RATE: ("Failure rate", "So many of the deliveries that end, end failed."),
+    RuleKind.BACKLOG_AGE: ("Backlog age", "A delivery that is due has been waiting for a worker for so long."),
+    RuleKind.NEW_GROUP: (
+        "New failure group",
+        "A delivery failed for a cause that was not seen before, or not for long.",
+    ),
+    RuleKind.NO_WORKER: ("No live worker", "Nobody has run any subscriber, or this one, for so long."),
+}
+ALERT_FIRING, ALERT_WELL, ALERT_IS_OFF, ALERT_UNSEEN = "✕ firing", "✓ well", "○ switched off", "… not looked at yet"
+ALERT_OVER = "✓ over"
+ALERT_NOW, ALERT_LAST, ALERT_NEVER, ALERT_CHANNELS = "Now", "Last fired", "never", "Told to"
+ALERT_QUIET, ALERT_REMIND = "Quiet hours", "Told again"
+ALERT_TO_NOBODY = "nobody: its history is here alone"
+ALERT_ONCE = "once"
+ALERT_NOTHING_NEW = "nothing new"
+ALERT_NOTHING_ENDED = "nothing ended"
+ALERT_NOTHING_WAITS = "nothing waits"
+ALERT_ALL_SUBSCRIBERS = "All subscribers"
+
+NO_ALERT_RULES = "No alert rule yet: nobody is told when something is wrong."
+NO_ALERT_RULES_MORE = "A good first one: no live worker, for a minute."
+NO_ALERTS_YET = "Nothing has fired yet."
+NO_ALERTS_OF_RULE = "This rule has not fired yet."
+NO_OLDER_ALERTS = "No older alerts."
+NOBODY_LOOKS = "Nobody looks at the rules."
+NOBODY_LOOKS_MORE = "Workers (buslog worker) and dashboards (buslog dashboard) do; the last look was {ago}."
+LOOKED_AT = "Looked at {ago} by {by}, in {took}."
+CHANNELS_HERE = "Channels of this server"
+CHANNEL_TEST = "Send a test"
+CHANNEL_TESTED = "✓ {channel} took a test at {time}."
+NO_CHANNELS = "This server knows no channel."
+NO_CHANNELS_MORE = "Channels are set where the server and the workers are started, since their addresses are secrets:"
+NO_CHANNELS_HOW = (
+    "BUSLOG_ALERT_CHANNELS='ops=mailto://mail.example.com?to=ops@example.com chat=slack://TOKEN_A/TOKEN_B/TOKEN_C'"
+)
+NO_DASHBOARD_URL = "Alerts have no links: BUSLOG_DASHBOARD_URL is not set here."
+
+NOTICE_OCCASIONS = {"fired": "that it fires", "again": "that it still fires", "resolved": "that it is over"}
+NOTICE_SENT = "✓ {channel} was told {what} at {time}"
+NOTICE_WAITING = "… {channel} is to be told {what}"
+NOTICE_RETRIED = "↻ {channel} was not told {what}: {error} ({tries}); next try {until}"
+NOTICE_HELD = "◷ {channel} is told {what} when the quiet hours end, at {time}"
+NOTICE_SUPPRESSED = "– {channel} was not told {what}: it was over before"
+NOTICE_GIVEN_UP = "✕ {channel} was not told {what}: {error}; given up after {tries}"
+NOTICE_UNKNOWN = "✕ {channel} was not told {what}: no running process knows this channel"
+
+ALERT_NAME, ALERT_KIND, ALERT_SUBSCRIBER = "Name", "What", "Subscriber"
+ALERT_PERCENT, ALERT_MINUTES, ALERT_SECONDS = (
+    "From this share on, in %",
+    "From so many minutes on",
+    "From so many seconds on",
+)
+ALERT_WINDOW, ALERT_UNSEEN_FOR = "Within", "New, when not seen for"
+ALERT_AT_LEAST = "With at least so many failures"
+ALERT_TO = "Channels"
+ALERT_TO_HELP = "Names in BUSLOG_ALERT_CHANNELS; type one that only a worker knows."
+ALERT_HAS_QUIET, ALERT_QUIET_HELP = "Quiet hours", "What fires then is told when they end, if it still lasts."
+ALERT_FROM, ALERT_UNTIL, ALERT_ZONE = "From", "Until", "On the clocks of"
+ALERT_AGAIN = "Told again while it lasts"
+ALERT_AGAIN_NEVER = "Never"
+ALERT_SAVE, ALERT_LEAVE = "Save the rule", "Leave it"
+ALERT_SAVED, ALERT_REMOVED = "The rule {name} is saved.", "The rule {name} is removed."
+ALERT_SWITCHED_OFF, ALERT_SWITCHED_ON = "The rule {name} is switched off.", "The rule {name} is switched on."
+ALERT_REMOVE_MORE = "What it found stays in the history. To keep the rule for later, switch it off instead."
 
 # ── Functions ───────────────────────────────────────────────────────────────────
 

@@ -4,6 +4,7 @@ Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are 
 fixed ones are statements under sql/.
 """
 
+from buslog.insights.alerts import Alert, LastLook, Notice
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.figures import Subscriber, Trouble
 from buslog.insights.keys import KeyMessage, KeyNow, KeyPage, Waiting
@@ -46,6 +47,7 @@ from buslog.insights.why import Cause, Reason
 
 __all__ = [
     "PAYLOAD_SHOWN",
+    "Alert",
     "AttemptDetail",
     "AuditCursor",
     "AuditFilter",
@@ -71,12 +73,14 @@ __all__ = [
     "KeyNow",
     "KeyPage",
     "KnownName",
+    "LastLook",
     "LastRuns",
     "Line",
     "LiveWorker",
     "LogRow",
     "MessageDetail",
     "Note",
+    "Notice",
     "OperationDetail",
     "Outside",
     "Overview",

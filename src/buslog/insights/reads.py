@@ -14,9 +14,11 @@ import sqlalchemy
 from sqlalchemy import Text, cast, func
 
 from buslog import db
+from buslog.alerting.model import KeptRule
 from buslog.errors import NotFound
 from buslog.filter import Filter
 from buslog.insights import aggregates, audits, commands, failures, figures, keys, overview, search, thread, why
+from buslog.insights.alerts import HISTORY, Alert, LastLook, alerts
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
 from buslog.insights.figures import Subscriber
@@ -305,6 +307,18 @@ class Insights:
 
     def person(self, person: str) -> Person | None:
         return next(iter(people(self._read("people", person=person, places=1))), None)
+
+    def alert_rules(self) -> list[KeptRule]:
+        """The alert rules in alphabetical order, with what the last look found."""
+        return [KeptRule.from_row(row) for row in self._read("alert_rules")]
+
+    def alerts(self, *, rule: str | None = None, before: int | None = None, places: int = HISTORY) -> list[Alert]:
+        """What fired, newest first: of one rule or of all, and before an alert's id."""
+        return alerts(self._read("alert_history", rule=rule, before=before, places=places))
+
+    def last_look(self) -> LastLook:
+        """When alert rules were last looked at."""
+        return LastLook(*self._read("alert_watch")[0])
 
     def commands(self) -> list[Command]:
         """The registered commands, in alphabetical order."""
