@@ -130,11 +130,13 @@ def tell(page: KeyPage) -> None:
 
 
 filter_ = Filter(key=key or None, range=Range.ALL)
-search()
 if not key:
+    frame.header(words.KEY)
+    search()
     with st.container(border=True):
         markup.title(words.KEY_ASK, quiet=words.KEY_ASK_MORE.format(field=key_field))
 else:
+    search()
     page = insights.key_page(key, after=place("after"), before=place("before"))
     if page.messages:
         head(insights.tally(filter_))

@@ -33,6 +33,7 @@ def asked_for(parameter: str, default: str = "") -> UUID:
     try:
         return UUID(text)
     except ValueError:
+        frame.header(words.MESSAGE)
         raise InvalidFilter(
             field=parameter, rule="is a message's id", was=text or "nothing", mend=words.MESSAGE_NO_ID
         ) from None
@@ -100,6 +101,7 @@ around = asked_for("around", str(message_id))
 message = insights.message(message_id)
 bar(message.key if message else None)
 if message is None:
+    frame.header(words.MESSAGE)
     raise NotFound(field="message", rule="exists", was=str(message_id), mend="Look for it in the Log.")
 key_field = insights.key_field()
 story.head(message, key_field)

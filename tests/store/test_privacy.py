@@ -113,6 +113,16 @@ def test_the_error_of_a_payload_too_long_to_read_for_a_list_is_hidden_whole(by_h
     insights.close()
 
 
+def test_under_a_mask_the_story_of_a_key_tells_messages_that_nothing_became_of(
+    by_hand: BusByHand, insights: Insights
+) -> None:
+    mask(by_hand, "email")
+    lonely = by_hand.emit("noted", '{"email": "anna@example.com"}', "S-42")
+    page = insights.key_page("S-42")
+    assert [message.id for message in page.messages] == [lonely]
+    assert page.stories[lonely].runs == []
+
+
 def test_an_export_has_no_masked_value_in_payloads_and_errors_and_is_otherwise_what_it_was(by_hand: BusByHand) -> None:
     by_hand.subscribe("mail.notify", "departed")
     by_hand.emit("departed", json.dumps({"shipmentId": "=1+1", "customer": {"email": MAIL}, "big": 2**70}))

@@ -251,6 +251,7 @@ ALL_ROWS = "all rows of this filter"
 
 # ── Message ─────────────────────────────────────────────────────────────────────
 
+MESSAGE = "Message"
 MESSAGE_PAYLOAD_CUT = "The first 64 kB of {bytes:,} bytes. The file has all of it."
 MESSAGE_PAYLOAD_LONG = "Show {lines:,} lines"
 MESSAGE_PAYLOAD_FILE = "Download payload"
@@ -303,7 +304,7 @@ THREAD_ELSEWHERE = "You are looking at another part of the thread."
 THREAD_BACK = "Back to this message"
 THREAD_FOLDED = "Deliveries that succeeded at once are told in the line of their message."
 THREAD_SCALE = "Bars are to scale: pale while it waited, full while it ran."
-THREAD_MORE_ATTEMPTS = "{count} more attempts, on the page of the message"
+THREAD_MORE_ATTEMPTS = "{count} more on the page of the message"
 THREAD_ALT = "{subscription}: {state}; waited {waited}, ran {ran}"
 
 TICKET = "Copy for ticket"
@@ -346,6 +347,7 @@ REASON_HINT = "Kept with the operation"
 
 # ── Key ─────────────────────────────────────────────────────────────────────────
 
+KEY = "Key"
 KEY_SEARCH = "Type a {field}"
 KEY_ASK = "Whose story?"
 KEY_ASK_MORE = "Type a {field} above, exactly as it stands in the payloads."
@@ -702,7 +704,7 @@ VERBS: dict[str, str] = {
     "run now many": "Start a run now of many",
     "cancel many": "Start a cancel of many",
     "stop": "Stop a stored run",
-    "acknowledge": "Say that a failure group has been seen, and that somebody is on it",
+    "acknowledge": "Say that a failure group has been seen",
     "assign": "Give a failure group to a person",
     "resolve": "Say that a failure group's cause is mended",
     "reopen": "Open a failure group again",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,7 +79,7 @@ class Story:
 
 def stories(connection: sqlalchemy.Connection, message_ids: Sequence[UUID]) -> dict[UUID, Story]:
     """By message. One of which nothing became has an empty story."""
-    found: dict[UUID, Story] = defaultdict(Story)
+    found = {message_id: Story() for message_id in message_ids}
     values = {"ids": list(message_ids), "shown": SHOWN, "places": MOST}
     for row in connection.exec_driver_sql(db.query("story_deliveries"), values):
         found[row[0]].runs.append(DeliveryRun(*(*row[:4], State(row[4]), *row[5:])))
