@@ -24,7 +24,7 @@ def listed() -> None:
         return
     with actions:
         st.button("Refresh", icon=":material/refresh:")
-        markup.download("Export CSV", routes.audit_address(filter_), help_=words.AUDIT_EXPORT_HELP)
+        markup.download(words.EXPORT_CSV, routes.audit_address(filter_), help_=words.AUDIT_EXPORT_HELP)
     key = f"audit.{page.rows[0].cursor}.{len(page.rows)}"
     tables.audit_table(page.rows, key=key, key_field=insights.key_field(), on_open=bar.open)
     pager(page, is_newest=not cursors)
@@ -37,10 +37,10 @@ def nothing(filter_: AuditFilter, *, is_beyond: bool) -> None:
             st.button(words.NO_AUDIT_HERE, on_click=bar.turn)
         elif insights.audit_exists(filter_):
             markup.title(words.NO_AUDIT_IN_TIME, quiet=words.NO_AUDIT_IN_TIME_MORE)
-            st.button("Show all", type="primary", on_click=bar.change, args=(filter_.ever(),))
+            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(filter_.ever(),))
         elif filter_.is_narrow:
             markup.title(words.NO_AUDIT_MATCH, quiet=words.NO_AUDIT_MATCH_MORE)
-            st.button("Show everything", type="primary", on_click=bar.change, args=(AuditFilter().ever(),))
+            st.button(words.SHOW_EVERYTHING, type="primary", on_click=bar.change, args=(AuditFilter().ever(),))
         else:
             markup.title(words.NO_AUDIT_YET, quiet=words.NO_AUDIT_YET_MORE)
 
@@ -56,7 +56,7 @@ def pager(page: AuditPage, *, is_newest: bool) -> None:
 
 
 def opened(number: str) -> None:
-    st.button("All operations", icon=":material/arrow_back:", type="tertiary", on_click=bar.open, args=(None,))
+    st.button(words.ALL_OPERATIONS, icon=":material/arrow_back:", type="tertiary", on_click=bar.open, args=(None,))
     row = insights.operation(int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else None  # noqa: PLR2004
     if row is None:
         raise NotFound(field="operation", rule="is in the audit", was=number[:40], mend=words.NO_SUCH_OPERATION)
@@ -76,7 +76,7 @@ def opened(number: str) -> None:
     )
     if row.message_id:
         st.page_link(
-            frame.MESSAGE, label="Open the message", icon=":material/mail:", query_params={"id": str(row.message_id)}
+            frame.MESSAGE, label=words.OPEN_MESSAGE, icon=":material/mail:", query_params={"id": str(row.message_id)}
         )
     line = terminal.cli_line(
         row.verb, message_id=row.message_id, subscription=row.subscription, reason=row.reason, outcome=row.outcome
@@ -84,7 +84,7 @@ def opened(number: str) -> None:
     markup.quiet(words.THE_SAME_IN_A_TERMINAL if line else words.NO_TERMINAL_LINE)
     if line:
         st.code(line, language="bash", wrap_lines=True)
-    with st.expander("As it is stored"):
+    with st.expander(words.AS_STORED):
         st.code(json.dumps(row.outcome, indent=4, ensure_ascii=False), language="json", wrap_lines=True)
 
 

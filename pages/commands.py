@@ -30,7 +30,7 @@ if chosen is not None:
         st.warning(words.COMMAND_NOT_HOSTED, icon=":material/warning:")
     left, right = st.columns([1, 1], gap="large")
     with left:
-        st.subheader("Run it")
+        st.subheader(words.RUN_IT)
         launching.form(chosen)
     with right:
         launched.runs(chosen)

@@ -115,7 +115,8 @@ def deliveries() -> None:
                   kwargs={"newer": str(page.newer)})  # fmt: skip
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
                   kwargs={"older": str(page.older)})  # fmt: skip
-        markup.quiet(f"{insights.count(filter_)} failed · as of {clock.time_of_day(clock.now())} {clock.zone()}")
+        moment = f"{clock.time_of_day(clock.now())} {clock.zone()}"
+        markup.quiet(words.FAILED_AS_OF.format(count=insights.count(filter_), moment=moment))
     many.buttons(filter_)
 
 
@@ -126,8 +127,10 @@ def nothing_failed() -> None:
     outside = insights.outside(filter_)
     with st.container(border=True):
         if outside.older or outside.newer:
-            phrase = "in that time" if asked.since or asked.until else words.RANGE_PHRASES[asked.range]
-            markup.title(f"No failures {phrase}.", quiet=f"{words.outside(outside.older, outside.newer)}.")
+            phrase = words.IN_THAT_TIME if asked.since or asked.until else words.RANGE_PHRASES[asked.range]
+            markup.title(
+                words.NO_FAILURES_IN.format(phrase=phrase), quiet=f"{words.outside(outside.older, outside.newer)}."
+            )
             st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
         elif asked.is_narrow:
             markup.title(words.NO_MATCHING_FAILURE)

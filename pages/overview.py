@@ -150,9 +150,8 @@ def failures() -> None:
     shown = tables.group_table(groups[:5], key="overview.groups")
     if shown:
         st.switch_page(frame.FAILURES, query_params=filters.explicit(replace(filter_, group=shown.fingerprint)))
-    st.page_link(
-        frame.FAILURES, label="All failures", icon=":material/arrow_forward:", query_params=filters.explicit(filter_)
-    )
+    st.page_link(frame.FAILURES, label=words.ALL_FAILURES_LINK, icon=":material/arrow_forward:",
+                 query_params=filters.explicit(filter_))  # fmt: skip
 
 
 def workers(alive: list[LiveWorker]) -> None:
@@ -169,7 +168,7 @@ def nothing_in_this_time() -> None:
     title = words.OVERVIEW_NOTHING_LIKE_IT if filter_.is_narrow else words.OVERVIEW_NOTHING
     with st.container(border=True):
         markup.title(title, quiet=f"{outside.older} older, {outside.newer} newer.")
-        st.button("Show all", on_click=bar.change, args=(Filter(),))
+        st.button(words.SHOW_ALL, on_click=bar.change, args=(Filter(),))
 
 
 def parts() -> None:

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from buslog.console import acting, frame, people
+from buslog.console import acting, frame, people, words
 
 acting.say()
-frame.header("Your permissions")
+frame.header(words.PERMISSIONS)
 people.show_self()
 left, right = st.columns([1, 1], gap="large")
 with left:

@@ -61,7 +61,7 @@ def everything() -> None:
 
 
 def one(run_id: int) -> None:
-    st.page_link(frame.REPLAYS, label="All runs", icon=":material/arrow_back:")
+    st.page_link(frame.REPLAYS, label=words.ALL_RUNS, icon=":material/arrow_back:")
     run = insights.run(run_id)
     if run is None:
         raise NotFound(field="run", rule="exists", was=str(run_id), mend="Look for it in the list of all runs.")

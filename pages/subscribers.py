@@ -66,7 +66,7 @@ def the_one(subscription: str) -> None:
             mend=did_you_mean(subscription, insights.subscription_names()),
         )  # fmt: skip
     (one,) = found
-    st.button("All subscribers", icon=":material/arrow_back:", on_click=bar.change,
+    st.button(words.ALL_SUBSCRIBERS, icon=":material/arrow_back:", on_click=bar.change,
               args=(replace(filter_, subscription=None),))  # fmt: skip
     hosting = [worker.worker for worker in insights.live_workers() if subscription in worker.hosts]
     subscriptions.head(one, hosting)
@@ -109,7 +109,7 @@ def figures_of(one: Subscriber) -> list[Number]:
 def over_time() -> None:
     series = insights.series(filter_)
     if not series.messages:
-        markup.quiet("No delivery of this time.")
+        markup.quiet(words.NO_DELIVERY_IN_TIME)
         return
     with st.container(border=True):
         charts.show(series, key=f"subscribers.chart.{hash(filter_)}", on_pick=go_to)
@@ -126,7 +126,7 @@ def failures() -> None:
     groups = insights.failure_groups(filter_).groups
     if not groups:
         return
-    st.subheader("Failures by cause")
+    st.subheader(words.FAILURES_BY_CAUSE)
     shown = tables.group_table(groups[:SHOWN], key="subscribers.groups")
     if shown:
         narrowed = replace(filter_, group=shown.fingerprint)
@@ -134,14 +134,14 @@ def failures() -> None:
 
 
 def latest() -> None:
-    st.subheader("Latest deliveries")
+    st.subheader(words.LATEST_DELIVERIES)
     page = insights.page(filter_.between(None, None), size=SHOWN)
     if not page.rows:
-        markup.quiet("It was never sent anything.")
+        markup.quiet(words.NEVER_SENT)
         return
     key = f"subscribers.log.{page.rows[0].cursor}.{len(page.rows)}"
     tables.log_table(page.rows, key=key, key_field=insights.key_field())
-    st.page_link(frame.LOG, label="All of them", icon=":material/arrow_forward:",
+    st.page_link(frame.LOG, label=words.ALL_OF_THEM, icon=":material/arrow_forward:",
                  query_params=filters.explicit(filter_.between(None, None)))  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class AuditBar:
         self._widgets(filter_)
         if problem:
             problems.show(problem)
-            st.button("Clear the filter", key="audit.clear", on_click=self.change, args=(_USUAL,))
+            st.button(words.CLEAR_FILTER, key="audit.clear", on_click=self.change, args=(_USUAL,))
             st.stop()
         st.session_state[_LAST] = filter_.to_params()
         return filter_
@@ -126,9 +126,8 @@ class AuditBar:
             st.multiselect("What", _with(verbs, *filter_.verbs), key="audit.verbs", placeholder=words.ANYTHING,
                            on_change=self._changed)  # fmt: skip
         with which:
-            st.text_input(
-                f"{key_field} or message id", key="audit.key", placeholder="Any", max_chars=200, on_change=self._changed
-            )
+            st.text_input(words.KEY_OR_ID.format(field=key_field), key="audit.key", placeholder="Any", max_chars=200,
+                          on_change=self._changed)  # fmt: skip
         with subscriber:
             st.selectbox("Subscriber", _with(subscriptions, filter_.of.subscription), key="audit.subscription",
                          format_func=words.short, placeholder="Any", index=None, on_change=self._changed)  # fmt: skip

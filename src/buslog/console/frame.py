@@ -35,19 +35,19 @@ def run() -> None:
     page = st.navigation(
         [
             st.Page(OVERVIEW, title="Overview", icon=":material/monitoring:", default=True,
-                    help="How the bus is doing: throughput, errors, failures, workers."),
+                    help=words.OVERVIEW_HELP),
             st.Page(FAILURES, title="Failures", icon=":material/error:",
-                    help="What waits for a person: find it, understand it, replay it."),
+                    help=words.FAILURES_HELP),
             st.Page(LOG, title="Log", icon=":material/list_alt:",
-                    help="Every message and delivery, filtered and exported."),
+                    help=words.LOG_HELP),
             st.Page(KEY, title="Key", icon=":material/timeline:",
-                    help="The whole story of one key, and what of it waits now."),
+                    help=words.KEY_HELP),
             st.Page(COMMANDS, title="Commands", icon=":material/play_circle:",
-                    help="Run a command by hand and see its result."),
+                    help=words.COMMANDS_HELP),
             st.Page(SUBSCRIBERS, title="Subscribers", icon=":material/hub:",
-                    help="Who reacts to what, how well, and who is paused."),
+                    help=words.SUBSCRIBERS_HELP),
             st.Page(REPLAYS, title="Replays", icon=":material/replay:",
-                    help="What was replayed, run or cancelled in bulk: progress, undo, stop."),
+                    help=words.REPLAYS_HELP),
             st.Page(AUDIT, title="Audit", icon=":material/fact_check:", help=words.AUDIT_HELP),
             st.Page(ALERTS, title=words.ALERTS, icon=":material/notifications:", help=words.ALERTS_HELP),
             st.Page(PERMISSIONS, title=words.PERMISSIONS, icon=":material/shield_person:", help=words.PERMISSIONS_HELP),
@@ -89,4 +89,4 @@ def _footer() -> None:
         clock.switch()
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
-        markup.quiet(f"Times in {clock.zone()} · acting as {as_whom} · {access.where()}")
+        markup.quiet(words.FOOTER.format(zone=clock.zone(), who=as_whom, where=access.where()))

@@ -32,7 +32,7 @@ def buttons(subscriber: Subscriber) -> None:
         if not why_not and (subscriber.live_workers or not subscriber.is_active):
             why_not = words.UNREGISTER_NOT[bool(subscriber.live_workers)]
         if st.button(
-            "Take off the bus", key="holding.unregister", icon=":material/link_off:", disabled=bool(why_not),
+            words.TAKE_OFF, key="holding.unregister", icon=":material/link_off:", disabled=bool(why_not),
             help=why_not or words.UNREGISTER_MEANS,
         ):  # fmt: skip
             _unregister(subscriber, secrets.token_hex(8))
@@ -49,7 +49,7 @@ def _pause(subscriber: Subscriber, token: str) -> None:
     _confirm("Pause", token, lambda reason: access.operations().pause(name, reason=reason), f"{name} is paused.")
 
 
-@st.dialog("Take off the bus", width="medium", icon=":material/link_off:")
+@st.dialog(words.TAKE_OFF, width="medium", icon=":material/link_off:")
 def _unregister(subscriber: Subscriber, token: str) -> None:
     name = subscriber.subscription
     markup.title(name, quiet=words.UNREGISTER_MEANS)
@@ -65,8 +65,8 @@ def _unregister(subscriber: Subscriber, token: str) -> None:
 
 def _reason(command: str, token: str) -> None:
     """Asks for a reason; and shows the line that does the same in a terminal."""
-    reason = st.text_input("Reason", key=f"holding.{token}", max_chars=500, placeholder="Kept in the audit")
-    markup.quiet("The same from a terminal:")
+    reason = st.text_input("Reason", key=f"holding.{token}", max_chars=500, placeholder=words.KEPT_IN_AUDIT)
+    markup.quiet(words.FROM_A_TERMINAL_COLON)
     st.code(f"{command} --reason {shlex.quote(reason.strip() or '…')}", language="bash")
 
 
@@ -76,7 +76,7 @@ def _confirm(verb: str, token: str, act: Callable[[str], bool], done: str) -> No
         _carry_out(token, lambda: act(st.session_state[f"holding.{token}"].strip()), done)
 
     with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Leave it", key="holding.leave"):
+        if st.button(words.LEAVE_IT, key="holding.leave"):
             st.rerun()
         if st.button(verb, type="primary", key="holding.confirm", on_click=carry_out):
             st.rerun()

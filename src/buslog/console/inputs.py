@@ -82,7 +82,7 @@ def _list(field: Field, faults: Faults, start: Any, key: str, at: str) -> list[A
                 st.button("", icon=":material/close:", key=f"{key}.{row}.remove", type="tertiary", on_click=_remove,
                           args=(f"{key}.rows", row), help=f"Remove {place + 1}")  # fmt: skip
         is_full = field.most_items is not None and len(rows) >= field.most_items
-        st.button(f"Add to {markup.literal(field.label)}", icon=":material/add:", key=f"{key}.add", disabled=is_full,
+        st.button(words.ADD_TO.format(field=markup.literal(field.label)), icon=":material/add:", key=f"{key}.add", disabled=is_full,
                   help=words.FAULTS["maxItems"].format(field.most_items) if is_full else None, on_click=_add,
                   args=(f"{key}.rows", len(given)))  # fmt: skip
     return typed
@@ -121,7 +121,7 @@ def _widget(field: Field, start: Any, key: str) -> Any:
             if field.is_required or isinstance(field.default, bool):
                 return st.checkbox(label, value=start is True, **shown)
             index = [True, False].index(start) if isinstance(start, bool) else None
-            return st.selectbox(label, [True, False], index=index, placeholder="Not given", **shown)
+            return st.selectbox(label, [True, False], index=index, placeholder=words.NOT_GIVEN, **shown)
         case Input.CHOICE:
             index = field.choices.index(start) if start in field.choices else None
             return st.selectbox(label, field.choices, index=index, placeholder="Choose", **shown)
@@ -137,7 +137,7 @@ def _widget(field: Field, start: Any, key: str) -> Any:
             )  # fmt: skip
         case Input.JSON:
             value = "" if start is None else json.dumps(start, indent=2, ensure_ascii=False)
-            return st.text_area(f"{label}, as JSON", value=value, height=100, **shown)
+            return st.text_area(words.AS_JSON.format(label=label), value=value, height=100, **shown)
         case _:
             return st.text_input(label, value="" if start is None else str(start), max_chars=field.longest, **shown)
 

@@ -29,12 +29,12 @@ def cards(commands: list[Command], choose: Callable[[str | None], None]) -> None
 def badges(command: Command) -> None:
     with st.container(horizontal=True, gap="small"):
         if command.is_hosted:
-            st.badge("live", color="green", icon=":material/check:", help="A live worker hosts it.")
+            st.badge("live", color="green", icon=":material/check:", help=words.LIVE_MEANS)
         else:
-            st.badge("no live worker", color="orange", icon=":material/warning:", help=words.COMMAND_NOT_HOSTED)
+            st.badge(words.NOT_LIVE, color="orange", icon=":material/warning:", help=words.COMMAND_NOT_HOSTED)
         if command.role:
             st.badge(f"needs {markup.literal(command.role)}", color="violet", icon=":material/shield_person:",
-                     help="The least role of whoever runs it.")  # fmt: skip
+                     help=words.ROLE_MEANS)  # fmt: skip
 
 
 def _last(command: Command) -> None:
@@ -86,7 +86,7 @@ def _is_open(command: Command, started: UUID | None) -> bool:
 def _latest(command: Command, started: UUID | None) -> None:
     found = [run for run in access.insights().command_runs(command.name) if run.message_id != started]
     if found or started is None:
-        st.subheader("Latest runs")
+        st.subheader(words.LATEST_RUNS)
     if not found and started is None:
         markup.quiet(words.NEVER_RUN)
     for run in found:
@@ -99,7 +99,7 @@ def _batch(command: Command, started: UUID) -> None:
     if not count:
         return
     if count == 1:
-        st.subheader("This run")
+        st.subheader(words.THIS_RUN)
         (run,) = access.insights().batch_runs(command.name, started)
         show_run(run, is_mine=True)
         return
@@ -118,14 +118,14 @@ def _batch(command: Command, started: UUID) -> None:
             st.dataframe(pd.DataFrame(rows, columns=["Key", "State", "Last error"]), hide_index=True, height=240,
                          column_config={"Key": st.column_config.Column(width="small"),
                                         "State": st.column_config.Column(width="small")},
-                         key=f"batch.{started}", alt="Runs that have not succeeded")  # fmt: skip
+                         key=f"batch.{started}", alt=words.RUNS_NOT_WELL)  # fmt: skip
         else:
             markup.quiet(words.BATCH_ALL_DONE)
         in_log = {"correlation": str(started), "range": "all"}
         with st.container(horizontal=True):
-            st.page_link(frame.LOG, label="All of it in the Log", icon=":material/list_alt:", query_params=in_log)
+            st.page_link(frame.LOG, label=words.ALL_IN_LOG, icon=":material/list_alt:", query_params=in_log)
             if states.get(State.FAILED):
-                st.page_link(frame.LOG, label="The failed ones", icon=":material/error:",
+                st.page_link(frame.LOG, label=words.THE_FAILED, icon=":material/error:",
                              query_params={**in_log, **Filter(states=(State.FAILED,)).to_params()})  # fmt: skip
 
 

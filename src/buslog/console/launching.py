@@ -43,7 +43,7 @@ def form(command: Command) -> None:
     fields = forms.fields_of(command.schema)
     start, seed = _start(command, fields)
     ways = (words.RUN_ONE, words.RUN_KEYS, words.RUN_FILE)
-    way = st.segmented_control("Run it for", ways, default=words.RUN_ONE, required=True, key=f"{seed}.way",
+    way = st.segmented_control(words.RUN_FOR, ways, default=words.RUN_ONE, required=True, key=f"{seed}.way",
                                label_visibility="collapsed")  # fmt: skip
     shown: Draft = st.session_state.get(f"{seed}.{way}.draft", Draft())
     inputs.fault(shown.faults.get(""))
@@ -53,7 +53,7 @@ def form(command: Command) -> None:
         count, read = _fields(command, fields, start, seed, shown.faults, is_many=way == words.RUN_KEYS)
         _row_faults(shown.rows)
     reason = st.text_input("Reason · optional", key=f"{seed}.reason", max_chars=200,
-                           placeholder="Kept with the operation")  # fmt: skip
+                           placeholder=words.KEPT_WITH_OPERATION)  # fmt: skip
     if shown.faults or shown.rows:
         inputs.fault(words.FAULTS_ABOVE)
     # The token is the button's own: a click that arrives late finds another button, and an emit knows it.
@@ -144,7 +144,7 @@ def _fields(
     asked_for = _without(fields, key_field) if is_many and fields is not None else fields
     if asked_for is None:
         whole = json.dumps(start.get(JSON_FIELD, {}), indent=2, ensure_ascii=False)
-        text = st.text_area("Payload, as JSON", value=whole, height=160, key=f"{seed}.json")
+        text = st.text_area(words.PAYLOAD_AS_JSON, value=whole, height=160, key=f"{seed}.json")
         inputs.fault(faults.get(JSON_FIELD))
     else:
         typed = inputs.ask(asked_for, faults, start, key=seed)
@@ -212,7 +212,7 @@ def _file(command: Command, fields: Sequence[Field] | None, seed: str) -> tuple[
     if fields is not None:
         markup.quiet(words.FILE_COLUMNS)
         st.code(",".join(one.name for one in forms.leaves(fields)), language=None, wrap_lines=True)
-    given = st.file_uploader("CSV file", type="csv", key=f"{seed}.file", help=words.FILE_HINT)
+    given = st.file_uploader(words.CSV_FILE, type="csv", key=f"{seed}.file", help=words.FILE_HINT)
     markup.quiet(words.FILE_HINT)
     if given is None:
         return 0, Draft
@@ -232,9 +232,9 @@ def _file(command: Command, fields: Sequence[Field] | None, seed: str) -> tuple[
         inputs.fault(words.FILE_REFUSED)
         _row_faults(read.faults)
         return 0, Draft
-    markup.quiet(f"{words.plural(len(read.asked), 'row')}; the first ones:")
+    markup.quiet(words.FIRST_OF.format(rows=words.plural(len(read.asked), "row")))
     st.dataframe(pd.DataFrame(read.first, columns=pd.Index(read.columns)), hide_index=True, key=f"{seed}.first",
-                 alt="The first rows of the file")  # fmt: skip
+                 alt=words.FIRST_ROWS)  # fmt: skip
     asked = read.asked
     return len(asked), lambda: Draft(asked)
 
@@ -244,9 +244,9 @@ def _row_faults(faults: Sequence[batch.RowFault]) -> None:
         table = pd.DataFrame(
             [(fault.row, fault.column, fault.told) for fault in faults], columns=["Row", "What", "What is wrong"]
         )
-        st.dataframe(table, hide_index=True, alt="What is wrong, row by row")
+        st.dataframe(table, hide_index=True, alt=words.WRONG_ROWS)
         if len(faults) >= batch.FAULTS_NAMED:
-            markup.quiet(f"The first {batch.FAULTS_NAMED} are shown.")
+            markup.quiet(words.FAULTS_SHOWN.format(count=batch.FAULTS_NAMED))
 
 
 # ── a second look, and off ──────────────────────────────────────────────────────
@@ -283,10 +283,10 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
         st.warning(words.COMMAND_NOT_HOSTED, icon=":material/warning:")
     if count > 1:
         rows = [(_key_of(one) or "", json.dumps(one.payload, ensure_ascii=False)) for one in asked[:LOOKED_AT]]
-        st.dataframe(pd.DataFrame(rows, columns=["Key", "Payload"]), hide_index=True, alt="The first runs")
+        st.dataframe(pd.DataFrame(rows, columns=["Key", "Payload"]), hide_index=True, alt=words.FIRST_RUNS)
         if count > LOOKED_AT:
             markup.quiet(f"And {count - LOOKED_AT:,} more.")
-    markup.quiet("The same from a terminal:")
+    markup.quiet(words.FROM_A_TERMINAL_COLON)
     st.code(command_line(command.name, asked), language="bash", wrap_lines=True)
     with st.form(f"launch.{token}", border=False):
         typed = ""
@@ -294,7 +294,7 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
             typed = st.text_input(words.TYPE_COUNT.format(number=count), key=f"launch.count.{token}")
         label = "Run anyway" if lately else f"Run {words.plural(count, 'time')}"
         with st.container(horizontal=True, horizontal_alignment="right"):
-            left = st.form_submit_button("Leave it", key=f"launch.leave.{token}")
+            left = st.form_submit_button(words.LEAVE_IT, key=f"launch.leave.{token}")
             sent = st.form_submit_button(label, type="primary", key=f"launch.go.{token}")
     if left:
         st.rerun()

@@ -69,7 +69,7 @@ def selected(rows: Sequence[LogRow], filter_: Filter, *, key: str) -> None:
                 on_click=_ask, args=(_preview_selected, fit, verb, filter_),
             )  # fmt: skip
         if rows:
-            markup.quiet("Only these subscribers, not the others of the same messages.")
+            markup.quiet(words.ONLY_THESE)
 
 
 def again(run: Run) -> None:
@@ -280,7 +280,7 @@ def _fields(preview: Preview) -> None:
             )  # fmt: skip
     with second:
         st.number_input(
-            words.RATE_FIELD, RATES[0], RATES[1], None, step=1.0, format="%g", placeholder="No limit",
+            words.RATE_FIELD, RATES[0], RATES[1], None, step=1.0, format="%g", placeholder=words.NO_LIMIT,
             help=words.RATE_HELP, key=f"{key}.rate",
         )  # fmt: skip
     with third:

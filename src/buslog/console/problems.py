@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from buslog.console import markup
+from buslog.console import markup, words
 from buslog.errors import (
     BuslogError,
     DatabaseUnavailable,
@@ -47,8 +47,8 @@ def show_unknown(error: BaseException) -> None:
     reference = secrets.token_hex(4)
     _log.error("dashboard error %s", reference, exc_info=error)
     with st.container(border=True):
-        st.markdown(":material/error: **This page could not be shown**")
-        markup.quiet(f"It is our fault, not yours. Reference {reference}: the dashboard's log says more.")
+        st.markdown(words.NOT_SHOWN)
+        markup.quiet(words.NOT_SHOWN_MORE.format(reference=reference))
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def filter_link(run: Run) -> None:
     """To the Log, as its filter finds it today."""
     st.page_link(
         frame.LOG, label=markup.literal(scope(run)), icon=":material/filter_alt:",
-        query_params=filters.explicit(run.filter), help="Open this filter in the Log",
+        query_params=filters.explicit(run.filter), help=words.OPEN_FILTER_IN_LOG,
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def progress(run: Run) -> None:
         told += [f"{run.skipped:,} left out"] if run.skipped else []
         st.progress(run.settled / run.deliveries, text=" · ".join(told))
     elif run.skipped:
-        markup.quiet(f"{run.skipped:,} left out, none sent.")
+        markup.quiet(words.NONE_SENT.format(count=f"{run.skipped:,}"))
 
 
 def facts(run: Run) -> None:
@@ -142,9 +142,9 @@ def numbers(run: Run, made_of: RunSet) -> None:
         left_out = sum(made_of.skipped.values())
         _metric("Left out", left_out, None, "What had moved on, or is not to be sent.")
     for reason, number in made_of.skipped.items():
-        markup.quiet(f"{number:,} left out: they {skipped_why(reason)}.")
+        markup.quiet(words.LEFT_OUT_WHY.format(count=f"{number:,}", why=skipped_why(reason)))
     if made_of.superseded:
-        markup.quiet(f"{words.SUPERSEDED.format(number=f'{made_of.superseded:,}')} when it was made.")
+        markup.quiet(words.SUPERSEDED_THEN.format(told=words.SUPERSEDED.format(number=f"{made_of.superseded:,}")))
 
 
 def skipped_why(reason: str) -> str:

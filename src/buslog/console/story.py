@@ -106,7 +106,7 @@ def delivery_card(
             st.code(delivery.result or "", language="json", wrap_lines=True)
         acting.buttons(delivery)
         if attempts:
-            with st.expander(f"{words.plural(len(attempts), 'attempt')} that raised"):
+            with st.expander(words.THAT_RAISED.format(attempts=words.plural(len(attempts), "attempt"))):
                 for attempt in attempts:
                     _attempt(attempt, is_one_of_many=bool(earlier))
         if earlier:

@@ -147,7 +147,7 @@ class _Drawing:
         on = f" {words.short(done.subscription)}" if done.subscription else ""
         why = f": “{done.reason}”" if done.reason else ""
         text = f"◆ {done.actor} {what}{on} at {clock.stamp(done.at)}{why}"
-        made = f" {markup.link(links.message(done.made), 'Open it')}" if done.made else ""
+        made = f" {markup.link(links.message(done.made), words.OPEN_IT)}" if done.made else ""
         return self._note(depth, escape(text) + made)
 
     def _note(self, depth: int, content: str) -> str:
