@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install run test check format lock browser node bench bench-short bench-dashboard bench-dashboard-short chaos clean
+.PHONY: install run test check format lock browser node screens bench bench-short bench-dashboard bench-dashboard-short chaos clean
 
 install: .venv/run.stamp
 
@@ -30,6 +30,10 @@ browser: .venv/dev.stamp
 
 node: .venv/dev.stamp
 	@$(BIN)/python tests/clients/node.py
+
+# The pictures of the dashboard that the docs show, taken anew. FOLDER=…: somewhere else.
+screens: .venv/dev.stamp browser
+	@$(BIN)/python -m tests.screens $(if $(FOLDER),--folder $(FOLDER))
 
 # Side by side with the peers, which it installs under benchmarks/.envs. ONLY="emit_1 drain": some works.
 bench: .venv/run.stamp

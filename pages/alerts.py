@@ -20,7 +20,7 @@ alerting.show_look(insights.last_look(), rules)
 alerting.show_rules(rules)
 with st.container(border=True):
     alerting.show_channels()
-st.subheader(f"History of {markup.literal(rule)}" if rule else "History")
+st.subheader(words.HISTORY_OF.format(rule=markup.literal(rule)) if rule else words.HISTORY)
 alerting.show_history(
     insights.alerts(rule=rule, before=int(before) if before else None, places=alerting.SHOWN + 1), rule=rule,
     before=before,

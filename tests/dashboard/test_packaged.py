@@ -32,7 +32,8 @@ async def ship(message: Message) -> str:
 """
 TITLES = {
     "": "Overview", "failures": "Failures", "log": "Log", "key": "Key", "commands": "Commands",
-    "subscribers": "Subscribers", "replays": "Replays", "audit": "Audit", "permissions": "Your permissions",
+    "subscribers": "Subscribers", "replays": "Replays", "audit": "Audit", "alerts": "Alerts",
+    "permissions": "Your permissions",
     "message": "Message",
 }  # fmt: skip
 

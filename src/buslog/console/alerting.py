@@ -274,7 +274,7 @@ def new_button() -> None:
         _open_dialog(None)
 
 
-@st.dialog("Alert rule", width="medium", icon=":material/notifications:")
+@st.dialog(words.ALERT_RULE, width="medium", icon=":material/notifications:")
 def _open_dialog(rule: Rule | None) -> None:
     once.shown(_DIALOG)
     key = f"alert.{rule.name if rule else ''}"

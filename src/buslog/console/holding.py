@@ -19,9 +19,10 @@ def buttons(subscriber: Subscriber) -> None:
     with st.container(horizontal=True, gap="small"):
         if subscriber.paused_at:
             token = f"resume-{subscriber.subscription}-{subscriber.paused_at}"
+            waiting = words.plural(subscriber.backlog, "delivery")
             st.button("Resume", key="holding.resume", icon=":material/play_arrow:", type="primary",
                       disabled=bool(access.may("resume")),
-                      help=access.may("resume") or f"{words.plural(subscriber.backlog, 'delivery')} go on.",
+                      help=access.may("resume") or words.RESUME_MEANS.format(waiting=waiting),
                       on_click=_resume, args=(subscriber.subscription, token))  # fmt: skip
         elif st.button(
             "Pause", key="holding.pause", icon=":material/pause:", disabled=bool(access.may("pause")),
@@ -83,7 +84,7 @@ def _confirm(verb: str, token: str, act: Callable[[str], bool], done: str) -> No
 
 
 def _resume(subscription: str, token: str) -> None:
-    _carry_out(token, lambda: access.operations().resume(subscription), f"{subscription} goes on.")
+    _carry_out(token, lambda: access.operations().resume(subscription), words.RESUMED.format(subscription=subscription))
 
 
 def _carry_out(token: str, act: Callable[[], bool], done: str) -> None:

@@ -82,9 +82,9 @@ def _list(field: Field, faults: Faults, start: Any, key: str, at: str) -> list[A
                 st.button("", icon=":material/close:", key=f"{key}.{row}.remove", type="tertiary", on_click=_remove,
                           args=(f"{key}.rows", row), help=f"Remove {place + 1}")  # fmt: skip
         is_full = field.most_items is not None and len(rows) >= field.most_items
-        st.button(words.ADD_TO.format(field=markup.literal(field.label)), icon=":material/add:", key=f"{key}.add", disabled=is_full,
-                  help=words.FAULTS["maxItems"].format(field.most_items) if is_full else None, on_click=_add,
-                  args=(f"{key}.rows", len(given)))  # fmt: skip
+        why_not = words.FAULTS["maxItems"].format(field.most_items) if is_full else None
+        st.button(words.ADD_TO.format(field=markup.literal(field.label)), icon=":material/add:", key=f"{key}.add",
+                  disabled=is_full, help=why_not, on_click=_add, args=(f"{key}.rows", len(given)))  # fmt: skip
     return typed
 
 

@@ -539,6 +539,7 @@ KEEPS_EMITS_WAITING = (
 )
 OUTAGE = "Its circuit has been open {since}: what it calls is held to be down, and one delivery at a time is tried."
 PAUSED = "Paused {since}{by}{why}. Its deliveries wait; nobody claims them."
+RESUME_MEANS, RESUMED = "Waiting for it: {waiting}.", "{subscription} goes on."
 PAUSE_MEANS = "Nobody claims its deliveries until it is resumed. What runs goes on; what is emitted waits."
 PAUSE_HOLDS_EMITS = "It is sync: each emit of its names waits up to BUSLOG_SYNC_WAIT (30 s by default) for it."
 UNREGISTER_MEANS = (
@@ -849,6 +850,8 @@ EXPORTS: dict[Format, tuple[str, str]] = {
 # ── Alerts ──────────────────────────────────────────────────────────────────────
 
 ALERTS = "Alerts"
+ALERT_RULE = "Alert rule"
+HISTORY, HISTORY_OF = "History", "History of {rule}"
 ALERTS_HELP = "Who is told when something is wrong, and what was told."
 ALERT_NEW = "New rule"
 ALERT_NEW_HELP = "Who is told, of what, and when not."
