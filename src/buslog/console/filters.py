@@ -216,7 +216,7 @@ class FilterBar:
 
     def _some_widgets(self, filter_: Filter) -> None:
         known = _known()
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(horizontal=True, vertical_alignment="top"):
             if "name" in self._only:
                 self._names(known, filter_, width=300)
             if "subscription" in self._only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -138,7 +138,8 @@ def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscrib
             "Oldest", [clock.lasted(clock.now() - one.oldest) if one.oldest else "" for one in subscribers], right=True
         ),
         "workers": _number("Workers", [one.live_workers for one in subscribers], width=66),
-        "names": _text("Names", [", ".join(one.names) for one in subscribers]),
+        # Its own page tells them whole: here they give way to who it is.
+        "names": replace(_text("Names", [", ".join(one.names) for one in subscribers]), width=100),
     }  # fmt: skip
     _grid(columns, key=key, room=ROOM, most_rows=20, alt="Subscribers, what is wrong with them and their figures")
     pressed = st.session_state.get(click)
