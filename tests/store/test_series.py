@@ -473,6 +473,17 @@ def test_a_duration_is_told_to_within_a_tenth(connection: db.Connection, seconds
     assert lasted.total_seconds() == pytest.approx(seconds, rel=0.1)
 
 
+def test_what_was_imported_never_ran_here_and_has_no_duration(
+    by_hand: BusByHand, insights: Insights, connection: db.Connection
+) -> None:
+    by_hand.subscribe("mail", "departed")
+    by_hand.add_history("departed", "2025-05-05T10:00:00Z", state="failed")
+    for _ in range(2):
+        (mail,) = insights.subscribers(Filter())
+        assert (mail.failed, mail.p50, mail.p99) == (1, None, None)
+        fold(connection)
+
+
 # ── the loop, the plans ─────────────────────────────────────────────────────────
 
 

@@ -46,11 +46,7 @@ def _last(command: Command) -> None:
         st.badge(words.label(last.state), color=words.STATES[last.state].color)
         by = words.SOURCES.get(last.by, last.by)
         markup.quiet(f"{clock.ago(last.at)} · by {by}")
-    failed = (
-        f"{last.failed} of the last {last.count} failed" if last.failed else f"None of the last {last.count} failed"
-    )
-    result = f" · result {last.result}" if last.result not in {None, "null"} else ""
-    markup.quiet(failed + result)
+    markup.quiet(words.of_the_last(last.failed, last.count))
 
 
 def runs(command: Command) -> None:

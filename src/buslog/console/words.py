@@ -971,6 +971,10 @@ def label(state: State) -> str:
     return f"{STATES[state].mark} {state}"
 
 
+def of_the_last(failed: int, count: int) -> str:
+    return f"{failed} of the last {count} failed" if failed else f"None of the last {count} failed"
+
+
 def plural(number: int, noun: str) -> str:
     """Such as: 1 delivery, 8,577 messages."""
     if number == 1:

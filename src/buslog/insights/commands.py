@@ -19,8 +19,8 @@ from buslog.rights import Role
 def cards(connection: Connection) -> list[Command]:
     found = []
     for name, subscription, description, schema, is_hosted, role, *last in _rows(connection, "command_cards"):
-        runs, failed, at, state, who, result = last
-        lately = LastRuns(runs, failed, at, State(state), who, result) if runs else None
+        runs, failed, at, state, who = last
+        lately = LastRuns(runs, failed, at, State(state), who) if runs else None
         found.append(
             Command(
                 name,

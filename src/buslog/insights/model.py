@@ -314,14 +314,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class LastRuns:
-    """The latest runs of a command, ten at most: how many, how many of them failed, the last one, its result cut."""
+    """The latest runs of a command, ten at most: how many, how many of them failed, and the last one."""
 
     count: int
     failed: int
     at: datetime
     state: State
     by: str
-    result: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ CREATE TABLE buslog.series_state (
 INSERT INTO buslog.series_state DEFAULT VALUES;
 
 -- Four buckets an octave of microseconds: a duration is told to within a tenth.
+-- Null for what never ran here: an import.
 CREATE FUNCTION buslog.duration_bucket(started_at timestamptz, finished_at timestamptz) RETURNS smallint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT floor(4 * ln(greatest(extract(epoch FROM finished_at - started_at)::float8 * 1e6, 1)) / ln(2::float8))::smallint
 $$;
 
