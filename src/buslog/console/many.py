@@ -14,7 +14,7 @@ from buslog.console import access, acting, clock, frame, inputs, markup, problem
 from buslog.console.filters import current_params
 from buslog.errors import BuslogError, InvalidFilter
 from buslog.filter import Filter
-from buslog.insights import LogRow, Run, Verb
+from buslog.insights import LogRow, Run, RunState, Verb
 from buslog.message import DeliveryRef, State
 from buslog.replays import CANARY, LONGEST_UNDO, MOST, RATES, TAKES, UNDO, Preview, Replays, takes
 
@@ -256,6 +256,9 @@ def _press(preview: Preview) -> None:
     lead = f"many.{preview.run}."
     given = {name.removeprefix(lead): value for name, value in st.session_state.items()
              if isinstance(name, str) and name.startswith(lead)}  # fmt: skip
+    if "rate" not in given:  # the dialog is gone: an earlier one of several quick clicks has started the run
+        _lead_to(preview)
+        return
     typed = {"canary": 0, "superseded": False, "sure": not preview.again, "count": None, "reason": "", **given}
     faults = _faults(preview, typed)
     if faults:
@@ -263,6 +266,14 @@ def _press(preview: Preview) -> None:
         return
     try:
         _start(preview, typed)
+    except BuslogError as error:
+        st.session_state[_FAULTS] = error
+
+
+def _lead_to(preview: Preview) -> None:
+    try:
+        if access.replays().run(preview.run).state is not RunState.PREVIEWED:
+            st.session_state[_STARTED] = preview.run
     except BuslogError as error:
         st.session_state[_FAULTS] = error
 
