@@ -27,8 +27,10 @@ from .fleet import LEASE, LONG, Fleet, wait_until
 from .ledger import read_runs
 from .proxy import Proxy
 
-NOTICED = 10.0 + 2.0  # seconds until a cut is an error: tcp_user_timeout or the keepalives; and two for busy cores
-RECONNECTED = 10.0
+# Seconds until a cut is an error: the 10 of tcp_user_timeout or the keepalives, up to 5 of an attempt to connect anew,
+# and as many again for busy cores. Left to the kernel it is a quarter of an hour.
+NOTICED = 2 * (10.0 + 5.0)
+RECONNECTED = 20.0
 
 
 @pytest.fixture
@@ -122,11 +124,11 @@ def test_a_worker_whose_network_is_cut_notices_in_time_is_replaced_and_comes_bac
     cut_at = time.monotonic()
     other = fleet.start()
     fleet.drain()
-    assert time.monotonic() - cut_at < 8 * LEASE + 2, "rescued as soon as the lease had run out"
+    assert time.monotonic() - cut_at < 8 * LEASE + 10, "rescued as soon as the lease had run out"
     if cable.is_noticed:
         for what in ("claim: database", "settle: database", "lease not renewed", "listen: database"):
-            wait_until(lambda: what in fleet.log(cut_off), NOTICED, lambda: f"nothing of '{what}'")  # noqa: B023
-            assert time.monotonic() - cut_at < NOTICED + 1.0
+            left = cut_at + NOTICED - time.monotonic()
+            wait_until(lambda: what in fleet.log(cut_off), left, lambda: f"nothing of '{what}'")  # noqa: B023
     cable.mend()
     mended_at = time.monotonic()
     fleet.retire(other)

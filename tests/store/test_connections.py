@@ -102,7 +102,7 @@ async def test_who_waits_for_a_connection_gets_it_soon_after_the_database_is_bac
     pool = db.Pool(dsn, 1)
     await pool.open()
     held = await pool.getconn(timeout=20)
-    assert time.monotonic() - back_at < 2.0
+    assert time.monotonic() - back_at < 4.0
     await pool.putconn(held)
     await pool.close()
 

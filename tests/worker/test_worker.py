@@ -64,7 +64,7 @@ async def test_an_emit_by_sql_is_delivered_within_the_poll(bus: Bus, connection:
         began = time.monotonic()
         connection.execute("SELECT buslog.emit('departed', '{}')")
         await until(lambda: log_rows(connection, "state", "departed") == [("succeeded",)])
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4  # the poll is each second
 
 
 async def test_a_worker_runs_no_more_at_once_than_its_places(test_settings: Settings) -> None:
