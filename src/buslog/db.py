@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -48,6 +49,7 @@ TIMES = 5  # so often a statement that was rolled back is carried out in all
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Connection = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 SyncPool = ConnectionPool[Connection]
 
 
@@ -229,19 +231,38 @@ def _reading(dsn: str, statement_timeout_ms: int) -> str:
     return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
 
 
-def make_engine(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.Engine:
-    """SQLAlchemy's engine for `insights`: a small pool of its own, read-only, with a statement time-out."""
+def make_reading_pool(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.QueuePool:
+    """A small pool for `insights`: connections like `connect_to_read`'s. Their transactions see one snapshot. A
+    statement is prepared where that is asked for, and never by itself: planned without its values it may read too much.
+
+    A connection that died while nobody used it is not given. Raises `sqlalchemy.exc.TimeoutError` when all are in use.
+    """
     import sqlalchemy  # noqa: PLC0415
 
     conninfo = _reading(dsn, statement_timeout_ms)
-    return sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(conninfo),
-        pool_size=size,
-        max_overflow=0,
-        pool_timeout=5,
-        pool_pre_ping=True,
-    )
+
+    def connect() -> Connection:
+        connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=sys.maxsize)
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return connection
+
+    def check(connection: Connection, *_: object) -> None:
+        if not _is_well(connection):
+            raise sqlalchemy.exc.InvalidatePoolError
+
+    pool = sqlalchemy.QueuePool(connect, pool_size=size, max_overflow=0, timeout=5, reset_on_return=None)  # type: ignore[arg-type]
+    sqlalchemy.event.listen(pool, "checkout", check)
+    return pool
+
+
+def _is_well(connection: Connection) -> bool:
+    """Whether an idle connection is still there, without a round trip: whoever ended it has said so by now."""
+    try:
+        for _ in range(2):  # its last words, and the end after them
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
 # ── migration ───────────────────────────────────────────────────────────────────

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import sqlalchemy
-
 from buslog import db
 from buslog.desk import Desk
 from buslog.errors import DatabaseUnavailable, InvalidFilter, NotFound, OperationRefused
@@ -29,6 +27,7 @@ from buslog.insights.runs import (
     to_item,
     to_run,
 )
+from buslog.insights.statements import composed
 from buslog.message import OPEN_STATES, DeliveryRef, Kind, State
 
 __all__ = ["Caused", "Item", "ItemState", "Preview", "Replays", "Run", "RunSet", "RunState", "Verb"]
@@ -108,15 +107,12 @@ class Replays(Desk):
         moment = now or datetime.now(UTC)
         filter_ = filter_.between(*filter_.bounds(moment))
         taken = takes(filter_, verb)
-        engine = db.make_engine(self._dsn, size=1)
-        try:
-            with db.translated(self._dsn), engine.connect() as reading:
-                others = _others(reading, filter_, taken, moment)
-                rows = log_rows(replace(filter_, states=taken), moment)
-                columns = (rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation, rows.d.c.state)
-                found = reading.execute(rows.oldest_first(rows.select(*columns)).limit(MOST + 1)).all()
-        finally:
-            engine.dispose()
+        with db.connect_to_read(self._dsn) as reading, db.translated(self._dsn):
+            others = _others(reading, filter_, taken, moment)
+            rows = log_rows(replace(filter_, states=taken), moment)
+            columns = (rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation, rows.d.c.state)
+            query = rows.oldest_first(rows.select(*columns)).limit(MOST + 1)
+            found = composed(query).on(reading, {}).fetchall()
         return self._frozen(filter_, verb, found[:MOST], others, is_capped=len(found) > MOST)
 
     def preview_selected(
@@ -296,9 +292,7 @@ def takes(filter_: Filter, verb: Verb) -> tuple[State, ...]:
     return taken
 
 
-def _others(
-    connection: sqlalchemy.Connection, filter_: Filter, taken: tuple[State, ...], moment: datetime
-) -> dict[str, Count]:
+def _others(connection: db.Connection, filter_: Filter, taken: tuple[State, ...], moment: datetime) -> dict[str, Count]:
     """By reason, how many rows of the filter are in states that the run does not take."""
     found = {}
     for reason, states in _OTHERS.items():

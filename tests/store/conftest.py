@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from buslog import Bus, RetryPolicy, db
 from buslog.desk import Actor
 from buslog.execution import Claimed, Outcome
+from buslog.insights.statements import Statement
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
 from buslog.rescue import Rescue
@@ -112,3 +114,19 @@ async def scene(dsn: str) -> AsyncIterator[Scene]:
     await store.open()
     yield Scene(store)
     await store.close()
+
+
+@contextmanager
+def heard(before: Callable[[bytes], None] = lambda _: None) -> Iterator[list[tuple[bytes, dict[str, Any]]]]:
+    """The composed statements of the reads in the block, with their values; `before` each one is carried out."""
+    asked: list[tuple[bytes, dict[str, Any]]] = []
+    on = Statement.on
+
+    def hear(self: Statement, connection: db.Connection, values: Any, **choices: Any) -> db.Cursor:
+        before(self.text)
+        asked.append((self.text, {**self.fixed, **values}))
+        return on(self, connection, values, **choices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Statement, "on", hear)
+        yield asked

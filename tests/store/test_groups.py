@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy.event import listen
 
 from buslog import Bus, RetryPolicy, db, folding
 from buslog.config import Settings
@@ -23,6 +22,7 @@ from buslog.insights import FailureGroup, GroupStatus, Insights, LogRow
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
 from buslog.replays import Replays
+from tests.store.conftest import heard
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -489,19 +489,18 @@ def test_a_groups_list_is_read_from_its_own_index(
     of = {group.sample: group for group in insights.failure_groups(Filter()).groups}
     assert (of["rare"].count.value, of["often"].count.value) == (1, 900)
     rare, often = (Filter(group=of[sample].fingerprint) for sample in ("rare", "often"))
-    assert _read(insights, connection, lambda: insights.page(rare)) == 1
-    assert _read(insights, connection, lambda: insights.page(often)) == 51
+    assert _read(connection, lambda: insights.page(rare)) == 1
+    assert _read(connection, lambda: insights.page(often)) == 51
     cursor = insights.page(often, size=600).older
-    assert _read(insights, connection, lambda: insights.page(often, older_than=cursor)) <= 53
+    assert _read(connection, lambda: insights.page(often, older_than=cursor)) <= 53
 
 
-def _read(insights: Insights, connection: db.Connection, look: Any) -> Any:
+def _read(connection: db.Connection, look: Any) -> Any:
     """Of how many failures a look reads the entries."""
-    asked: list[tuple[str, Any]] = []
-    listen(insights._engine, "before_cursor_execute", lambda _c, _u, sql, values, *_: asked.append((sql, values)))
-    look()
+    with heard() as asked:
+        look()
     sql, values = asked[0]
-    row = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values).fetchone()
+    row = connection.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values).fetchone()
     assert row is not None
     found = [node for node in _nodes(row[0][0]["Plan"]) if node.get("Relation Name") == "failures"]
     return float(

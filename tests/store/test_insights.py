@@ -256,13 +256,13 @@ def test_the_bus_now_counts_backlog_workers_names_and_commands(insights: Insight
 
 def test_reads_cannot_write(insights: Insights) -> None:
     with pytest.raises(DatabaseUnavailable), insights._reading() as connection:
-        connection.exec_driver_sql("INSERT INTO buslog.names VALUES ('x', 'event', now())")
+        connection.execute("INSERT INTO buslog.names VALUES ('x', 'event', now())")
 
 
 def test_a_read_that_takes_too_long_says_what_to_narrow(dsn: str) -> None:
     impatient = Insights(dsn, statement_timeout_ms=20)
     with pytest.raises(DatabaseUnavailable, match="Narrow"), impatient._reading() as connection:
-        connection.exec_driver_sql("SELECT pg_sleep(1)")
+        connection.execute("SELECT pg_sleep(1)")
     impatient.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-import sqlalchemy
+from psycopg import sql
 
 from buslog import db
 from buslog.errors import InvalidFilter
@@ -19,6 +20,7 @@ from buslog.export import stream
 from buslog.filter import Filter, Range
 from buslog.insights import Count, Cursor, Insights, LogRow
 from buslog.message import State
+from tests.store.conftest import heard
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -186,15 +188,44 @@ OF_MANY = [Filter(key="BIG"), Filter(find=("BIG",)), Filter(find=("big",)), Filt
 def test_a_newest_page_reads_a_page_however_many_there_are(
     insights: Insights, large: db.Connection, filter_: Filter
 ) -> None:
-    asked: list[tuple[str, Any]] = []
-    hear = lambda _connection, _cursor, statement, values, *_: asked.append((statement, values))  # noqa: E731
-    sqlalchemy.event.listen(insights._engine, "before_cursor_execute", hear)
-    assert len(insights.page(filter_).rows) == 50
+    with heard() as asked:
+        assert len(insights.page(filter_).rows) == 50
     assert insights.count(filter_).is_capped or insights.count(filter_).value > 1_000
     (statement, values), *_ = asked
+    row = large.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + statement, values).fetchone()
+    assert row is not None
+    assert _read(row[0][0]["Plan"]) < 2_000
+
+
+OF_A_PAGE = [
+    Filter(), Filter(range=Range.DAY), Filter(key="BIG"), Filter(key="S-1"), Filter(names=("name 3",)),
+    Filter(names=("name 3", "name 4"), range=Range.DAY), Filter(states=(State.FAILED,)),
+    Filter(states=(State.FAILED, State.RETRYING), range=Range.WEEK), Filter(states=(State.UNROUTED,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("filter_", OF_A_PAGE, ids=Filter.to_text)
+def test_a_page_that_is_planned_once_for_all_values_reads_a_page(
+    insights: Insights, large: db.Connection, filter_: Filter
+) -> None:
+    with heard() as asked:
+        for _ in range(8):
+            insights.page(filter_)
+    (statement, values) = asked[-1]
     with insights._reading() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values).scalar_one()
-    assert _read(plan[0]["Plan"]) < 2_000
+        (name, planned_for_all), *others = connection.execute(
+            "SELECT name, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%LIMIT 51%'"
+        ).fetchall()
+        assert not others
+        assert planned_for_all
+        names = dict.fromkeys(re.findall(r"%\((\w+)\)s", statement.decode()))  # in the order of the driver's $1, $2, …
+        explain = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE {}{}").format(
+            sql.Identifier(name),
+            sql.SQL("({})").format(sql.SQL(",").join(values[one] for one in names)) if names else sql.SQL(""),
+        )
+        row = connection.execute(explain).fetchone()
+    assert row is not None
+    assert _read(row[0][0]["Plan"]) < 2_000
 
 
 def _read(node: dict[str, Any]) -> float:

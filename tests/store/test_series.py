@@ -9,13 +9,12 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.event import listen
 
 from buslog import Bus, db, folding
 from buslog.config import Settings
@@ -27,7 +26,7 @@ from buslog.insights import Insights
 from buslog.insights.rollup import DAY, HOUR, MINUTE, MONDAY, quantile, split
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
-from tests.store.conftest import Scene
+from tests.store.conftest import Scene, heard
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -99,7 +98,7 @@ def _plainly(connection: db.Connection, filter_: Filter, now: datetime) -> tuple
     return rows, errors
 
 
-def _one(connection: db.Connection, statement: str, values: Any = ()) -> Any:
+def _one(connection: db.Connection, statement: LiteralString | bytes, values: Any = ()) -> Any:
     row = connection.execute(statement, values if isinstance(values, dict | tuple) else (values,)).fetchone()
     assert row is not None
     return row[0]
@@ -367,13 +366,13 @@ async def test_a_fold_in_the_middle_of_a_look_changes_nothing_of_what_is_seen(
     await scene.emit()
     folds = []
 
-    def fold_first(_c: object, _u: object, sql: str, *_: object) -> None:
-        if "series_facts" in sql:
+    def fold_first(sql: bytes) -> None:
+        if b"series_facts" in sql:
             folds.append(sql)
             fold(connection)
 
-    listen(insights._engine, "before_cursor_execute", fold_first)
-    assert insights.by_state(Filter()) == {State.UNROUTED: 2}
+    with heard(fold_first):
+        assert insights.by_state(Filter()) == {State.UNROUTED: 2}
     assert folds
     assert _total(connection) == 2
 
@@ -510,20 +509,19 @@ def test_a_chart_reads_the_series_and_looks_only_at_what_is_not_in_them(
     fold(connection)
     connection.execute("ANALYZE")
     connection.execute("SELECT buslog.emit('departed', '{}') FROM generate_series(1, 5)")
-    asked: list[tuple[str, Any]] = []
-    listen(insights._engine, "before_cursor_execute", lambda _c, _u, sql, values, *_: asked.append((sql, values)))
-    for filter_ in (
-        Filter(since=EARLIEST),
-        Filter(since=EARLIEST, names=("departed",), subscription="mail"),
-        Filter(since=EARLIEST, states=(State.SUCCEEDED,)),
-    ):
-        insights.series(filter_)
-        insights.by_state(filter_)
-    insights.subscribers(Filter())
-    asked = [(sql, values) for sql, values in asked if "series_facts" in sql]
+    with heard() as statements:
+        for filter_ in (
+            Filter(since=EARLIEST),
+            Filter(since=EARLIEST, names=("departed",), subscription="mail"),
+            Filter(since=EARLIEST, states=(State.SUCCEEDED,)),
+        ):
+            insights.series(filter_)
+            insights.by_state(filter_)
+        insights.subscribers(Filter())
+    asked = [(sql, values) for sql, values in statements if b"series_facts" in sql]
     assert len(asked) == 8
     for sql, values in asked:
-        plan = _one(connection, "EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values)[0]["Plan"]
+        plan = _one(connection, b"EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values)[0]["Plan"]
         for node in _nodes(plan):
             if str(node.get("Relation Name", "")).startswith(("messages_", "ended_deliveries_", "attempts_")):
                 assert node["Actual Rows"] <= 10, node

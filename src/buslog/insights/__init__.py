@@ -6,6 +6,7 @@ fixed ones are statements under sql/.
 
 from buslog.insights.alerts import Alert, LastLook, Notice
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
+from buslog.insights.ends import Cursor
 from buslog.insights.figures import Subscriber, Trouble
 from buslog.insights.keys import KeyMessage, KeyNow, KeyPage, Waiting
 from buslog.insights.model import (
@@ -38,7 +39,6 @@ from buslog.insights.model import (
 from buslog.insights.overview import Overview, Release
 from buslog.insights.people import Person
 from buslog.insights.reads import PAYLOAD_SHOWN, Insights
-from buslog.insights.rows import Cursor
 from buslog.insights.runs import Item, ItemState, Run, RunSet, RunState, Verb
 from buslog.insights.shifts import Shift
 from buslog.insights.story import DeliveryRun, Done, Raised, Story

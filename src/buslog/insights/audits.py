@@ -13,7 +13,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Connection,
     DateTime,
     Select,
     Text,
@@ -33,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from buslog import db
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter, Range
+from buslog.insights.statements import composed
 from buslog.insights.tables import messages
 from buslog.payload import CONTROL, NAME_LENGTH
 
@@ -187,7 +187,7 @@ class AuditPage:
 
 
 def page(
-    connection: Connection, filter_: AuditFilter, now: datetime, *, older_than: AuditCursor | None,
+    connection: db.Connection, filter_: AuditFilter, now: datetime, *, older_than: AuditCursor | None,
     newer_than: AuditCursor | None, size: int,
 ) -> AuditPage:  # fmt: skip
     o = operations.c
@@ -198,7 +198,7 @@ def page(
     if newer_than:
         query = query.where(place > tuple_(literal(newer_than.at), literal(newer_than.id)))
     order = (o.at, o.id) if newer_than else (o.at.desc(), o.id.desc())
-    found = [_row(row) for row in connection.execute(query.order_by(*order).limit(size + 1))]
+    found = [_row(row) for row in _rows(connection, query.order_by(*order).limit(size + 1))]
     shown, has_more = found[:size], len(found) > size
     if newer_than:
         shown.reverse()
@@ -211,22 +211,22 @@ def page(
     )
 
 
-def one(connection: Connection, number: int) -> AuditRow | None:
+def one(connection: db.Connection, number: int) -> AuditRow | None:
     query = select(*_columns()).select_from(_source()).where(operations.c.id == number)
-    return next((_row(row) for row in connection.execute(query)), None)
+    return next((_row(row) for row in _rows(connection, query)), None)
 
 
-def exists_ever(connection: Connection, filter_: AuditFilter, now: datetime) -> bool:
+def exists_ever(connection: db.Connection, filter_: AuditFilter, now: datetime) -> bool:
     """Whether the filter finds anything at any time."""
-    return connection.execute(query_of(filter_.ever(), now).limit(1)).first() is not None
+    return _rows(connection, query_of(filter_.ever(), now).limit(1)) != []
 
 
-def actors(connection: Connection) -> list[str]:
-    return [row[0] for row in connection.exec_driver_sql(db.query("audit_actors"))]
+def actors(connection: db.Connection) -> list[str]:
+    return [row[0] for row in connection.execute(db.query("audit_actors"))]
 
 
-def verbs(connection: Connection) -> list[str]:
-    return [row[0] for row in connection.exec_driver_sql(db.query("audit_verbs"))]
+def verbs(connection: db.Connection) -> list[str]:
+    return [row[0] for row in connection.execute(db.query("audit_verbs"))]
 
 
 def query_of(filter_: AuditFilter, now: datetime) -> Select[Any]:
@@ -270,6 +270,10 @@ def _columns() -> tuple[Any, ...]:
         o.id, o.at, o.actor, o.verb, o.message_id, messages.c.name, key.label("key"), o.subscription, o.reason,
         cast(o.outcome, Text).label("outcome"),
     )  # fmt: skip
+
+
+def _rows(connection: db.Connection, query: Select[Any]) -> list[Any]:
+    return composed(query).on(connection, {}).fetchall()
 
 
 def _row(row: Any) -> AuditRow:

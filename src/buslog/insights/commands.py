@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from buslog import db
 from buslog.insights.model import Command, CommandRun, LastRuns
 from buslog.message import State
 from buslog.rights import Role
 
 
-def cards(connection: Connection) -> list[Command]:
+def cards(connection: db.Connection) -> list[Command]:
     found = []
     for name, subscription, description, schema, is_hosted, role, *last in _rows(connection, "command_cards"):
         runs, failed, at, state, who = last
@@ -35,23 +33,25 @@ def cards(connection: Connection) -> list[Command]:
     return found
 
 
-def runs(connection: Connection, name: str, places: int) -> list[CommandRun]:
+def runs(connection: db.Connection, name: str, places: int) -> list[CommandRun]:
     return _runs(connection, "command_runs", command=name, places=places)
 
 
-def runs_for(connection: Connection, name: str, keys: Sequence[str], since: datetime, places: int) -> list[CommandRun]:
+def runs_for(
+    connection: db.Connection, name: str, keys: Sequence[str], since: datetime, places: int
+) -> list[CommandRun]:
     return _runs(connection, "command_recent", command=name, keys=list(keys), since=since, places=places)
 
 
-def batch_states(connection: Connection, name: str, batch: UUID) -> dict[State, int]:
+def batch_states(connection: db.Connection, name: str, batch: UUID) -> dict[State, int]:
     return {State(state): number for state, number in _rows(connection, "batch_states", command=name, batch=batch)}
 
 
-def batch_runs(connection: Connection, name: str, batch: UUID, places: int) -> list[CommandRun]:
+def batch_runs(connection: db.Connection, name: str, batch: UUID, places: int) -> list[CommandRun]:
     return _runs(connection, "batch_runs", command=name, batch=batch, places=places)
 
 
-def _runs(connection: Connection, statement: str, **values: Any) -> list[CommandRun]:
+def _runs(connection: db.Connection, statement: str, **values: Any) -> list[CommandRun]:
     found = []
     for message_id, key, emitted_at, actor, source, state, *rest in _rows(connection, statement, **values):
         attempts, error_type, error, result, finished_at = rest
@@ -73,5 +73,5 @@ def _runs(connection: Connection, statement: str, **values: Any) -> list[Command
     return found
 
 
-def _rows(connection: Connection, statement: str, **values: Any) -> list[Any]:
-    return list(connection.exec_driver_sql(db.query(statement), values or None))
+def _rows(connection: db.Connection, statement: str, **values: Any) -> list[Any]:
+    return list(connection.execute(db.query(statement), values or None))

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from buslog import db
 from buslog.config import settings
 from buslog.insights.keys import Waiting
@@ -52,14 +50,19 @@ class Curtain:
         other._mask, other._read_at, other._open = self._mask, self._read_at, frozenset(messages)
         return other
 
-    def mask(self, connection: Connection) -> Mask:
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known that nothing is masked."""
+        return not self._mask and time.monotonic() - self._read_at <= KEPT
+
+    def mask(self, connection: db.Connection) -> Mask:
         """The fields that are masked."""
         if time.monotonic() - self._read_at > KEPT:
-            row = connection.exec_driver_sql(db.query("mask_fields")).one()
-            self._mask, self._read_at = mask_of(row[0]), time.monotonic()
+            row = connection.execute(db.query("mask_fields"), prepare=True).fetchone()
+            self._mask, self._read_at = mask_of(row[0] if row else ()), time.monotonic()
         return self._mask
 
-    def message(self, connection: Connection, message: MessageDetail, shown: int) -> MessageDetail:
+    def message(self, connection: db.Connection, message: MessageDetail, shown: int) -> MessageDetail:
         """Its payload without what is masked, cut at so many characters."""
         mask = self.mask(connection)
         if not mask or message.id in self._open:
@@ -72,7 +75,7 @@ class Curtain:
             message, payload=pretty[:shown], payload_is_cut=len(pretty) > shown, is_masked=MASKED in pretty
         )  # fmt: skip
 
-    def rows(self, connection: Connection, rows: list[Row], message_of: Callable[[Row], UUID]) -> list[Row]:
+    def rows(self, connection: db.Connection, rows: list[Row], message_of: Callable[[Row], UUID]) -> list[Row]:
         """Rows that carry errors or results, without what is masked in their messages."""
         mask = self.mask(connection)
         if not mask:
@@ -82,7 +85,7 @@ class Curtain:
         veils = {message: mask.of(payloads.get(message)) for message in told}
         return [_veiled(row, veils.get(message_of(row), _OPEN)) for row in rows]
 
-    def groups(self, connection: Connection, groups: list[FailureGroup]) -> list[FailureGroup]:
+    def groups(self, connection: db.Connection, groups: list[FailureGroup]) -> list[FailureGroup]:
         """A sample without the masked values of its message; whole, it is hidden where nobody knows whose it is."""
         if not self.mask(connection):
             return groups
@@ -93,12 +96,12 @@ class Curtain:
             for group in groups
         ]
 
-    def payload(self, connection: Connection, message: UUID, text: str) -> str:
+    def payload(self, connection: db.Connection, message: UUID, text: str) -> str:
         """A message's payload, JSON, without what is masked."""
         mask = self.mask(connection)
         return text if not mask or message in self._open else mask.of(text).json(text, indent=True) or ""
 
-    def stories(self, connection: Connection, stories: Mapping[UUID, Story]) -> Mapping[UUID, Story]:
+    def stories(self, connection: db.Connection, stories: Mapping[UUID, Story]) -> Mapping[UUID, Story]:
         """What became of messages, without what is masked in their errors."""
         if not self.mask(connection):
             return stories
@@ -111,11 +114,11 @@ class Curtain:
             found[one.message_id].raised.append(one)
         return found
 
-    def _payloads(self, connection: Connection, messages: list[UUID], *, most: int) -> Mapping[UUID, str | None]:
+    def _payloads(self, connection: db.Connection, messages: list[UUID], *, most: int) -> Mapping[UUID, str | None]:
         if not messages:
             return {}
         values = {"ids": messages, "most": most}
-        return {row[0]: row[1] for row in connection.exec_driver_sql(db.query("payloads_of"), values)}
+        return {row[0]: row[1] for row in connection.execute(db.query("payloads_of"), values)}
 
 
 _FIELDS: tuple[tuple[str, bool], ...] = (

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Connection
-
 from buslog import db
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter
@@ -108,19 +106,19 @@ class Subscriber:
         return Trouble.FAILING if self.failed else Trouble.NONE
 
 
-def subscribers(connection: Connection, filter_: Filter, now: datetime) -> list[Subscriber]:
+def subscribers(connection: db.Connection, filter_: Filter, now: datetime) -> list[Subscriber]:
     if replace(filter_, subscription=None).is_narrow:
         raise InvalidFilter(
             field="filter", rule="asks for a time and a subscription", was="one that asks for more",
             mend="Leave out all else.",
         )  # fmt: skip
     ended = rollup.by_subscription(connection, filter_, now)
-    lasted = rollup.lasted(connection, filter_, now)
+    lasted = rollup.lasted_by_subscription(connection, filter_, now)
     since, until = filter_.bounds(now)
     seconds = ((until or now) - since).total_seconds() if since else 0.0
     found = []
     asked = {"subscription": filter_.subscription}
-    for row in connection.exec_driver_sql(db.query("subscribers"), asked):
+    for row in connection.execute(db.query("subscribers"), asked):
         number, name, mode, policy, is_active, backlog, oldest, live_workers, paused_at, circuit_opened_at = row[:10]
         kind, description, code_version, registered_at, names, *chosen, paused_by, why_paused = row[10:]
         succeeded, failed, cancelled = (ended.get(number, {}).get(state, 0) for state in ENDED_STATES)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import sqlalchemy
-
 from buslog import db
 from buslog.insights.story import SHOWN, Story, stories
 from buslog.insights.why import Cause, why
@@ -72,28 +70,26 @@ class KeyNow:
     listed: list[Waiting]
 
 
-def page(
-    connection: sqlalchemy.Connection, key: str, *, after: UUID | None = None, before: UUID | None = None
-) -> KeyPage:
+def page(connection: db.Connection, key: str, *, after: UUID | None = None, before: UUID | None = None) -> KeyPage:
     """A page of the messages of a key: the first ones, those after a message, or the last ones before one."""
     if before is not None:
         values = {"key": key, "before": before, "places": PAGE + 1}
-        rows = list(connection.exec_driver_sql(db.query("key_messages_before"), values))
+        rows = list(connection.execute(db.query("key_messages_before"), values))
         has_older, has_newer = len(rows) > PAGE, before != LAST
         rows = rows[:PAGE][::-1]
     else:
         values = {"key": key, "after": after or FIRST, "places": PAGE + 1}
-        rows = list(connection.exec_driver_sql(db.query("key_messages"), values))
+        rows = list(connection.execute(db.query("key_messages"), values))
         has_older, has_newer = after is not None, len(rows) > PAGE
         rows = rows[:PAGE]
     messages = [KeyMessage(row[0], Kind(row[1]), *row[2:]) for row in rows]
     return KeyPage(messages, stories(connection, [m.id for m in messages]), has_older, has_newer)
 
 
-def now(connection: sqlalchemy.Connection, key: str, moment: datetime) -> KeyNow:
+def now(connection: db.Connection, key: str, moment: datetime) -> KeyNow:
     """What failed or waits."""
     values = {"key": key, "messages": LOOKED_AT, "shown": SHOWN}
-    rows = list(connection.exec_driver_sql(db.query("key_now"), values))
+    rows = list(connection.execute(db.query("key_now"), values))
     listed = rows[:LISTED]
     causes = why(connection, list({row[0] for row in listed}), moment)
     return KeyNow(
@@ -105,12 +101,12 @@ def now(connection: sqlalchemy.Connection, key: str, moment: datetime) -> KeyNow
     )
 
 
-def near(connection: sqlalchemy.Connection, key: str) -> list[str]:
+def near(connection: db.Connection, key: str) -> list[str]:
     """Keys that exist and are spelled much like this one, the nearest first; at most five."""
     if len(key) > LONGEST_GUESS:
         return []
     values = {"key": key, "steps": NEIGHBOURS, "spellings": list(set(_spellings(key)))}
-    known = {row[0].casefold(): row[0] for row in connection.exec_driver_sql(db.query("near_keys"), values)}
+    known = {row[0].casefold(): row[0] for row in connection.execute(db.query("near_keys"), values)}
     return [known[like] for like in difflib.get_close_matches(key.casefold(), known, n=5, cutoff=0.6)]
 
 

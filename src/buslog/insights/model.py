@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from buslog.filter import Filter
-from buslog.insights.rows import Cursor
+from buslog.insights.ends import Cursor
 from buslog.message import DeliveryRef, Kind, Mode, State
 from buslog.rights import Role
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-from sqlalchemy import Connection, Text, cast
 
 from buslog import db
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter, Range
 from buslog.insights import aggregates, rollup
 from buslog.insights.model import Backlog, Series, failure_rate
-from buslog.insights.tables import deliveries
 from buslog.message import OPEN_STATES, State
 
 
@@ -48,7 +44,7 @@ class Overview:
         return failure_rate(self.succeeded, self.failed)
 
 
-def read(connection: Connection, filter_: Filter, now: datetime) -> Overview:
+def read(connection: db.Connection, filter_: Filter, now: datetime) -> Overview:
     if filter_ != Filter(
         names=filter_.names, subscription=filter_.subscription, range=filter_.range, since=filter_.since,
         until=filter_.until,
@@ -57,23 +53,19 @@ def read(connection: Connection, filter_: Filter, now: datetime) -> Overview:
             field="filter", rule="asks for names, a subscription and a time", was="one that asks for more",
             mend="Leave out the rest.",
         )  # fmt: skip
-    ended: Counter[str] = Counter()
-    for point in rollup.counts(connection, filter_, now, None).values():
-        ended.update(point)
-    took = sum(rollup.lasted(connection, replace(filter_, names=()), now).values(), Counter[int]())
+    series, ended = aggregates.series_and_ended(connection, filter_, now)
+    took = rollup.lasted(connection, replace(filter_, names=()), now)
     since, until = filter_.bounds(now)
     asked = {"names": list(filter_.names), "subscription": filter_.subscription}
     return Overview(
-        series=aggregates.series(connection, filter_, now),
+        series=series,
         succeeded=ended[State.SUCCEEDED],
         failed=ended[State.FAILED],
         p50=rollup.quantile(took, 0.5),
         p95=rollup.quantile(took, 0.95),
         backlog=backlog(connection, filter_, now),
-        commands={row[0]: row[1] for row in connection.exec_driver_sql(db.query("running_commands"), asked)},
-        releases=[
-            Release(*row) for row in connection.exec_driver_sql(db.query("releases"), {"since": since, "until": until})
-        ],
+        commands={row[0]: row[1] for row in connection.execute(db.query("running_commands"), asked)},
+        releases=[Release(*row) for row in connection.execute(db.query("releases"), {"since": since, "until": until})],
     )
 
 
@@ -82,11 +74,7 @@ def open_of(filter_: Filter) -> Filter:
     return Filter(names=filter_.names, subscription=filter_.subscription, states=OPEN_STATES, range=Range.ALL)
 
 
-def backlog(connection: Connection, filter_: Filter, now: datetime) -> Backlog:
+def backlog(connection: db.Connection, filter_: Filter, now: datetime) -> Backlog:
     unfinished = replace(open_of(filter_), states=())
-    states = connection.execute(rollup.unfinished(unfinished, now, cast(deliveries.c.state, Text)))
-    by_state = {State(state): number for state, number in states}
-    message_id, emitted = deliveries.c.message_id, rollup.said_at(deliveries.c.message_id)
-    first = rollup.unfinished_of(unfinished, now, emitted, message_id).order_by(message_id).limit(1)
-    oldest = connection.execute(first).one_or_none()
-    return Backlog(by_state, *(oldest or (None, None)))
+    oldest = rollup.oldest_unfinished(connection, unfinished, now)
+    return Backlog(rollup.unfinished_by_state(connection, unfinished, now), *(oldest or (None, None)))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
-
-import sqlalchemy
-from sqlalchemy import Text, cast, func
 
 from buslog import db
 from buslog.alerting.model import KeptRule
 from buslog.errors import NotFound
 from buslog.filter import Filter
-from buslog.insights import aggregates, audits, commands, failures, figures, keys, overview, search, thread, why
+from buslog.insights import aggregates, audits, commands, failures, figures, keys, listing, overview, thread, why
 from buslog.insights.alerts import HISTORY, Alert, LastLook, alerts
 from buslog.insights.audits import AuditCursor, AuditFilter, AuditPage, AuditRow
 from buslog.insights.curtain import Curtain
+from buslog.insights.ends import Cursor, Ends
 from buslog.insights.figures import Subscriber
 from buslog.insights.model import (
     AttemptDetail,
@@ -35,7 +33,6 @@ from buslog.insights.model import (
     GroupStatus,
     KnownName,
     LiveWorker,
-    LogRow,
     MessageDetail,
     Note,
     OperationDetail,
@@ -48,7 +45,6 @@ from buslog.insights.model import (
 )
 from buslog.insights.overview import Overview
 from buslog.insights.people import PEOPLE_SHOWN, Person, people
-from buslog.insights.rows import Cursor, Rows, log_rows, subscription_mode, subscription_name
 from buslog.insights.runs import Item, ItemState, Run, RunSet, item_values, to_item, to_run, to_set
 from buslog.insights.shifts import Shift
 from buslog.insights.thread import Thread
@@ -56,11 +52,8 @@ from buslog.masking import Mask
 from buslog.message import DeliveryRef, Kind, Mode, State
 
 PAGE = 50
-ERROR_SHOWN = 300  # characters of an error in a list
 PAYLOAD_SHOWN = 64_000  # characters of a payload on a screen
 NOTES_SHOWN = 200
-
-_LIST_TYPES: dict[int, Callable[[str], Any]] = {2: Kind, 7: Mode, 8: State}
 
 
 class Insights:
@@ -71,12 +64,7 @@ class Insights:
 
     def __init__(self, dsn: str, *, statement_timeout_ms: int = 2000) -> None:
         self._dsn = dsn
-        # What one method reads is of one snapshot: what is folded into the series and what is not make a whole.
-        self._engine = db.make_engine(dsn, statement_timeout_ms=statement_timeout_ms).execution_options(
-            isolation_level="REPEATABLE READ"
-        )
-        # A prepared statement may be planned without its values; then no partition is pruned.
-        sqlalchemy.event.listen(self._engine, "connect", _never_prepare)
+        self._pool = db.make_reading_pool(dsn, statement_timeout_ms=statement_timeout_ms)
         self._curtain = Curtain()
 
     def unmasking(self, messages: Iterable[UUID]) -> Insights:
@@ -87,11 +75,11 @@ class Insights:
 
     def mask(self) -> Mask:
         """The payload's fields that are masked."""
-        with self._reading() as connection:
+        with self._reading(once=True) as connection:
             return self._curtain.mask(connection)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._pool.dispose()
 
     # ── the Log ─────────────────────────────────────────────────────────────────
 
@@ -108,18 +96,10 @@ class Insights:
         """Rows of the filter, newest first: the newest, those from a cursor's own row on (`up_to`), or the ones next
         to a cursor. No payloads.
         """
-        rows: dict[Cursor, LogRow] = {}
-        with self._reading() as connection:
-            for way in search.ways(filter_.find):
-                found = log_rows(
-                    filter_, now or _now(), older_than=older_than, newer_than=newer_than, up_to=up_to, way=way
-                )
-                query = found.select(*_list_columns(found)).limit(size + 1)
-                ordered = found.oldest_first(query) if newer_than else found.newest_first(query)
-                for row in connection.execute(ordered):
-                    one = LogRow(*_typed(row, _LIST_TYPES))
-                    rows[one.cursor] = one
-            nearest = [rows[cursor] for cursor in sorted(rows, reverse=newer_than is None)]
+        ends = Ends(older_than, newer_than, up_to)
+        once = self._curtain.is_open and len(filter_.find) != 1  # one value is found in two ways
+        with self._reading(once=once) as connection:
+            nearest = listing.listed(connection, filter_, now or _now(), ends, size + 1)
             shown = self._curtain.rows(connection, nearest[:size], lambda row: row.message_id)
         has_more = len(nearest) > size
         if newer_than:
@@ -347,7 +327,7 @@ class Insights:
         with self._reading() as connection:
             return self._of_runs(connection, commands.batch_runs(connection, name, batch, places))
 
-    def _of_runs(self, connection: sqlalchemy.Connection, runs: list[CommandRun]) -> list[CommandRun]:
+    def _of_runs(self, connection: db.Connection, runs: list[CommandRun]) -> list[CommandRun]:
         return self._curtain.rows(connection, runs, lambda row: row.message_id)
 
     # ── people ──────────────────────────────────────────────────────────────────
@@ -418,34 +398,31 @@ class Insights:
 
     def _read(self, name: str, **values: Any) -> list[Any]:
         """The rows of a statement under sql/."""
-        with self._reading() as connection:
+        with self._reading(once=True) as connection:
             return _rows(connection, name, **values)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlalchemy.Connection]:
-        with db.translated(self._dsn), self._engine.connect() as connection:
-            yield connection
+    def _reading(self, *, once: bool = False) -> Iterator[db.Connection]:
+        """A connection whose statements see one snapshot: what is folded into the series and what is not make a whole.
+
+        once: for a single statement, which sees one anyway, and is spared two round trips.
+        """
+        with db.translated(self._dsn), closing(self._pool.connect()) as held:
+            connection = cast("db.Connection", held.dbapi_connection)
+            if once:
+                yield connection
+            else:
+                with connection.transaction():
+                    yield connection
 
 
-def _rows(connection: sqlalchemy.Connection, name: str, **values: Any) -> list[Any]:
-    return list(connection.exec_driver_sql(db.query(name), values or None))
+def _rows(connection: db.Connection, name: str, **values: Any) -> list[Any]:
+    # Without values nothing is lost by a plan that is made for all of them.
+    return connection.execute(db.query(name), values or None, prepare=not values or None).fetchall()
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _never_prepare(connection: Any, _record: Any) -> None:
-    connection.prepare_threshold = None
-
-
-def _list_columns(rows: Rows) -> tuple[Any, ...]:
-    m, d = rows.m.c, rows.d.c
-    return (
-        m.id, d.subscription_id, cast(m.kind, Text), m.name, m.key, m.emitted_at,
-        subscription_name(d.subscription_id), subscription_mode(d.subscription_id), d.state, d.generation, d.attempts,
-        d.error_type, func.left(d.error, ERROR_SHOWN), d.finished_at, d.repeats,
-    )  # fmt: skip
 
 
 def _typed(row: Any, types: dict[int, Callable[[str], Any]]) -> list[Any]:

@@ -6,12 +6,13 @@ bounds of ids: partitions prune on them, and every index ends in the id.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
-from uuid import UUID
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     DateTime,
     FromClause,
@@ -19,7 +20,9 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Text,
+    Uuid,
     and_,
+    any_,
     case,
     cast,
     exists,
@@ -34,10 +37,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from buslog.errors import InvalidFilter
 from buslog.filter import Filter
 from buslog.insights import search
+from buslog.insights.ends import Cursor, Ends
 from buslog.insights.search import Way
+from buslog.insights.shapes import ESCAPE, check_cost, escaped
+from buslog.insights.statements import bound
 from buslog.insights.tables import (
     attempts,
     attempts_table,
@@ -59,30 +64,6 @@ _FAILED: Column = literal_column("'failed'::buslog.state")
 _FEW = {*OPEN_STATES, State.FAILED}
 _NO_SUBSCRIPTION = 0
 _OF_MESSAGE, _OF_FAILURE = "of_message", "of_failure"  # how a delivery is found
-PAYLOADS_OF = timedelta(days=31)  # how much of the log is searched for payloads at once: each is read
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cursor:
-    """The place of a row in the Log, for keyset pages: everything before or after it."""
-
-    message_id: UUID
-    subscription_id: int
-
-    def __str__(self) -> str:
-        return f"{self.message_id.hex}-{self.subscription_id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Reads what `str` wrote. Raises `InvalidFilter`."""
-        message, _, subscription = text.partition("-")
-        try:
-            cursor = cls(UUID(hex=message), int(subscription))
-        except ValueError:
-            cursor = None
-        if cursor is None or not 0 <= cursor.subscription_id < 2**31 or str(cursor) != text:
-            raise InvalidFilter(field="page", rule="is a place in the Log", was=text, mend="Go back to the newest.")
-        return cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +105,24 @@ def log_rows(
     is_counted: bool = False,
 ) -> Rows:
     """The rows of a filter at a moment, or those of them beyond a cursor; up to a cursor: that row and what is older.
-    way: only those that the one value of `find` finds so.
+    way: only those that the one value of `find` finds so. Raises `InvalidFilter` where that would take too long.
+    """
+    check_cost(filter_, now)
+    return rows_of(filter_, filter_.bounds(now), Ends(older_than, newer_than, up_to), way, is_counted=is_counted)
 
-    Three shapes of one query. A page reads its messages in order and looks up their deliveries, unless the states asked
-    for are few among many and have their own index. What is counted reads whole ranges of both and joins them; where
-    the filter asks nothing of the message but its time, `m` is left out. A failure group is read from its own index,
-    and the deliveries and messages are looked up. What is found by id, key or ref comes first.
+
+def shaped_rows(shape: Filter, ends: Ends | None = None, way: Way | None = None, *, is_counted: bool = False) -> Rows:
+    """The same of a shape: the values are bound when the statement is carried out."""
+    return rows_of(shape, (shape.since, shape.until), ends or Ends(), way, is_counted=is_counted)
+
+
+def rows_of(filter_: Filter, bounds: Bounds, ends: Ends, way: Way | None, *, is_counted: bool) -> Rows:
+    """Three forms of one query. A page reads its messages in order and looks up their deliveries, unless the states
+    asked for are few among many and have their own index. What is counted reads whole ranges of both and joins
+    them; where the filter asks nothing of the message but its time, `m` is left out. A failure group is read from
+    its own index, and the deliveries and messages are looked up. What is found by id, key or ref comes first.
     """
     found: Any = None
-    bounds = filter_.bounds(now)
-    ends = _Ends(older_than, newer_than, up_to)
     asks_of_messages = not is_counted or filter_.is_of_few or bool(filter_.names or filter_.payload)
 
     def bounded(identity: Column) -> list[Column]:
@@ -161,7 +150,7 @@ def log_rows(
             where.append(messages.c.routed == 0)
     where += _asked_of_delivery(filter_, d)
     if filter_.group:
-        where += [failures.c.fingerprint == filter_.group, *bounded(failures.c.message_id)]
+        where += [failures.c.fingerprint == bound("group", filter_.group, Text()), *bounded(failures.c.message_id)]
         if filter_.find:
             among = search.found(filter_.find, bounded, way)
             where.append(failures.c.message_id.in_(select(among.c.id)))
@@ -170,7 +159,7 @@ def log_rows(
 
 
 def message_clauses(filter_: Filter, bounds: Bounds) -> list[Column]:
-    """What a filter asks of the message itself. Raises `InvalidFilter` where that would take too long."""
+    """What a filter asks of the message itself."""
     clauses = _asked_of_message(filter_, bounds)
     if filter_.find:
         found = search.found(filter_.find, lambda identity: id_clauses(identity, bounds))
@@ -181,14 +170,13 @@ def message_clauses(filter_: Filter, bounds: Bounds) -> list[Column]:
 def _asked_of_message(filter_: Filter, bounds: Bounds) -> list[Column]:
     clauses = id_clauses(messages.c.id, bounds)
     if filter_.names:
-        clauses.append(search.is_one_of(messages.c.name, filter_.names))
+        clauses.append(search.is_one_of(messages.c.name, filter_.names, "names"))
     if filter_.key:
-        clauses.append(messages.c.key == filter_.key)
+        clauses.append(messages.c.key == bound("key", filter_.key, Text()))
     if filter_.correlation:
-        clauses.append(messages.c.correlation_id == filter_.correlation)
+        clauses.append(messages.c.correlation_id == bound("correlation", filter_.correlation, Uuid()))
     if filter_.payload:
-        _check_cost(filter_, bounds)
-        clauses.append(messages.c.payload.op("@>")(cast(literal(filter_.payload, Text()), JSONB)))
+        clauses.append(messages.c.payload.op("@>")(cast(bound("payload", filter_.payload, Text()), JSONB)))
     return clauses
 
 
@@ -196,38 +184,35 @@ def _asked_of_delivery(filter_: Filter, d: Any) -> list[Column]:
     clauses = []
     # The failed of a range come from an index of their own, which does not tell the state.
     if filter_.states and (set(filter_.states) != {State.FAILED} or d.name == _OF_MESSAGE):
-        clauses.append(search.is_one_of(d.c.state, [str(state) for state in filter_.states]))
+        clauses.append(is_in(d.c.state, filter_.states))
     if filter_.subscription:
         clauses.append(d.c.subscription_id == subscription_number(filter_.subscription))
     if filter_.error_type:
-        clauses.append(d.c.error_type == filter_.error_type)
+        clauses.append(d.c.error_type == bound("error_type", filter_.error_type, Text()))
     if filter_.error_text:
-        clauses.append(d.c.error.icontains(filter_.error_text, autoescape=True))
+        clauses.append(d.c.error.icontains(bound("error_text", escaped(filter_.error_text), Text()), escape=ESCAPE))
     if filter_.raised:
         clauses.append(_has_raised(d))
     if filter_.ended_since:
-        clauses.append(d.c.finished_at >= literal(filter_.ended_since, DateTime(timezone=True)))
+        clauses.append(d.c.finished_at >= bound("ended_since", filter_.ended_since, DateTime(timezone=True)))
     return clauses
 
 
-def _check_cost(filter_: Filter, bounds: Bounds) -> None:
-    since, until = bounds
-    if filter_.is_of_few or (since and (until or datetime.now(UTC)) - since <= PAYLOADS_OF + timedelta(days=1)):
-        return
-    raise InvalidFilter(
-        field="payload", rule="is looked for in a month of the log at most", was="a longer time", limit="31 days",
-        mend="Narrow the time range, or look for an id, a key or a ref as well.",
-    )  # fmt: skip
+def is_in(column: Column, states: Sequence[State]) -> Column:
+    """The states are a part of the shape."""
+    if len(states) == 1:
+        return column == states[0].value
+    return column == any_(literal([state.value for state in states], ARRAY(Text())))
 
 
-def id_clauses(identity: Column, bounds: Bounds) -> list[Column]:
-    """Bounds of time as bounds of a message's id."""
+def id_clauses(identity: Column, bounds: Bounds, part: str = "") -> list[Column]:
+    """Bounds of time as bounds of a message's id; part: where a statement has several, which ones."""
     since, until = bounds
     clauses = []
     if since:
-        clauses.append(identity >= _id_floor(since))
+        clauses.append(identity >= _id_floor(f"since{part}", since))
     if until:
-        clauses.append(identity < _id_floor(until))
+        clauses.append(identity < _id_floor(f"until{part}", until))
     return clauses
 
 
@@ -237,7 +222,11 @@ def is_failure(d: Any) -> Column:
 
 
 def subscription_number(name: str) -> Any:
-    return select(subscriptions.c.id).where(subscriptions.c.subscription == name).scalar_subquery()
+    return (
+        select(subscriptions.c.id)
+        .where(subscriptions.c.subscription == bound("subscription", name, Text()))
+        .scalar_subquery()
+    )
 
 
 def subscription_name(number: Column) -> Any:
@@ -258,7 +247,7 @@ def _has_raised(d: Any) -> Column:
 # ── the deliveries, open and ended, and the messages without any ────────────────
 
 
-def _deliveries_of_range(filter_: Filter, bounds: Bounds, ends: _Ends) -> list[Select[Any]]:
+def _deliveries_of_range(filter_: Filter, bounds: Bounds, ends: Ends) -> list[Select[Any]]:
     wanted = set(filter_.states or State)
     ended = _ended_deliveries()
     if not wanted & {State.SUCCEEDED, State.CANCELLED}:
@@ -350,35 +339,5 @@ def _no_delivery(m: Any) -> Select[Any]:
     ).where(m.c.routed == 0)
 
 
-# ── keyset ──────────────────────────────────────────────────────────────────────
-
-
-class _Ends(NamedTuple):
-    """The rows beyond a cursor, or up to one."""
-
-    older_than: Cursor | None
-    newer_than: Cursor | None
-    up_to: Cursor | None
-
-    def of_message(self, identity: Column) -> list[Column]:
-        """The part that an index on the id can use."""
-        clauses = [identity <= end.message_id for end in (self.older_than, self.up_to) if end]
-        return clauses + ([identity >= self.newer_than.message_id] if self.newer_than else [])
-
-    def of_row(self, d: Any) -> list[Column]:
-        message, subscription = d.c.message_id, d.c.subscription_id
-        clauses = []
-        if end := self.older_than:
-            same = and_(message == end.message_id, subscription < end.subscription_id)
-            clauses.append(or_(message < end.message_id, same))
-        if end := self.newer_than:
-            same = and_(message == end.message_id, subscription > end.subscription_id)
-            clauses.append(or_(message > end.message_id, same))
-        if end := self.up_to:
-            same = and_(message == end.message_id, subscription <= end.subscription_id)
-            clauses.append(or_(message < end.message_id, same))
-        return clauses
-
-
-def _id_floor(moment: datetime) -> Any:
-    return func.buslog.id_floor(literal(moment, DateTime(timezone=True)))
+def _id_floor(name: str, moment: datetime) -> Any:
+    return func.buslog.id_floor(bound(name, moment, DateTime(timezone=True)))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import sqlalchemy
-
 from buslog import db
 from buslog.message import DeliveryRef, State
 
@@ -77,14 +75,14 @@ class Story:
         return [operation for operation in self.done if operation.subscription == delivery.subscription]
 
 
-def stories(connection: sqlalchemy.Connection, message_ids: Sequence[UUID]) -> dict[UUID, Story]:
+def stories(connection: db.Connection, message_ids: Sequence[UUID]) -> dict[UUID, Story]:
     """By message. One of which nothing became has an empty story."""
     found = {message_id: Story() for message_id in message_ids}
     values = {"ids": list(message_ids), "shown": SHOWN, "places": MOST}
-    for row in connection.exec_driver_sql(db.query("story_deliveries"), values):
+    for row in connection.execute(db.query("story_deliveries"), values):
         found[row[0]].runs.append(DeliveryRun(*(*row[:4], State(row[4]), *row[5:])))
-    for row in connection.exec_driver_sql(db.query("story_attempts"), values):
+    for row in connection.execute(db.query("story_attempts"), values):
         found[row[0]].raised.append(Raised(*row))
-    for row in connection.exec_driver_sql(db.query("story_operations"), values):
+    for row in connection.execute(db.query("story_operations"), values):
         found[row[0]].done.append(Done(*row))
     return found

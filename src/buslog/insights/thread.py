@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import sqlalchemy
-
 from buslog import db
 from buslog.insights.model import Count
 from buslog.insights.story import Story, stories
@@ -75,10 +73,10 @@ class Thread:
         return not self.messages.is_capped and not any(line.left_out for line in self.lines)
 
 
-def thread(connection: sqlalchemy.Connection, correlation_id: UUID, around: UUID) -> Thread:
+def thread(connection: db.Connection, correlation_id: UUID, around: UUID) -> Thread:
     """The neighbourhood of a message in its thread; the whole of a thread of at most `SHOWN` messages."""
     values = {"correlation_id": correlation_id, "places": READ + 1, "also": [around]}
-    rows = connection.exec_driver_sql(db.query("thread"), values)
+    rows = connection.execute(db.query("thread"), values)
     found = [
         ThreadMessage(*(row[0], Kind(row[1]), *row[2:7], {State(s): n for s, n in json.loads(row[7]).items()}))
         for row in rows

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-import sqlalchemy
-
 from buslog import db
 from buslog.message import DeliveryRef, State
 
@@ -67,11 +65,9 @@ class Cause:
     holder: Holder | None = None
 
 
-def why(
-    connection: sqlalchemy.Connection, message_ids: Sequence[UUID], now: datetime
-) -> dict[DeliveryRef, list[Cause]]:
+def why(connection: db.Connection, message_ids: Sequence[UUID], now: datetime) -> dict[DeliveryRef, list[Cause]]:
     """By open delivery of these messages, what keeps it from running: what has to be mended first comes first."""
-    rows = connection.exec_driver_sql(db.query("why"), {"ids": list(message_ids)})
+    rows = connection.execute(db.query("why"), {"ids": list(message_ids)})
     return {DeliveryRef(row[0], row[1]): list(_causes(_Facts(*row[2:]), now)) or [Cause(Reason.NEXT)] for row in rows}
 
 
