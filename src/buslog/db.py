@@ -30,6 +30,8 @@ __all__ = ["describe", "translate", "translated"]  # passed on: who speaks to a 
 
 MINIMUM_VERSION = 16
 LOOK_MS = 2000  # how long one look at the database may take
+# Second processes and compiling take longer than most looks, and take it from the bus's cores.
+LOOKS_ARE_SMALL = " -c parallel_setup_cost=20000 -c jit=off"
 
 # Without these a worker whose network is cut waits for ever (measured: both are needed).
 SAFETY = {
@@ -228,7 +230,7 @@ def connect_to_read(dsn: str) -> Connection:
 def _reading(dsn: str, statement_timeout_ms: int) -> str:
     given = conninfo_to_dict(checked_dsn(dsn))
     limits = f" -c statement_timeout={statement_timeout_ms} -c default_transaction_read_only=on"
-    return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}"})
+    return make_conninfo("", **{**given, "options": f"{given.get('options') or ''}{limits}{LOOKS_ARE_SMALL}"})
 
 
 def make_reading_pool(dsn: str, *, size: int = 5, statement_timeout_ms: int = LOOK_MS) -> sqlalchemy.QueuePool:

@@ -37,7 +37,7 @@ def groups(connection: db.Connection, filter_: Filter, now: datetime, status: Gr
     }  # fmt: skip
     statuses = {
         fingerprint: GroupStatus(found)
-        for fingerprint, found in connection.execute(db.query("failure_statuses"), values)
+        for fingerprint, found in connection.execute(db.query("failure_statuses"), values, prepare=True)
     }
     wanted = [one for one, its_status in statuses.items() if status in {None, its_status}]
     wanted.sort(key=lambda one: (-counted.get(one, 0), one))
@@ -60,7 +60,7 @@ def _counts(connection: db.Connection, filter_: Filter, now: datetime) -> dict[s
     if not replace(failed, states=(), group=None).is_narrow:
         since, until = failed.bounds(now)
         values = {"since": since, "until": until, "places": COUNTED + 1, "group": failed.group}
-        return {row[0]: row[1] for row in connection.execute(db.query("failures_by_group"), values)}
+        return {row[0]: row[1] for row in connection.execute(db.query("failures_by_group"), values, prepare=True)}
     found = _counted(shape_of(failed, now)).on(connection, values_of(failed, now))
     return {fingerprint: min(number, COUNTED + 1) for fingerprint, number in found}
 
@@ -88,7 +88,7 @@ def _described(
     values: dict[str, Any] = {"fingerprints": list(counts), "shown": SAMPLE}
     step, trends = _trends(connection, list(counts), filter_, now)
     found = {}
-    rows = connection.execute(db.query("failure_groups"), values)
+    rows = connection.execute(db.query("failure_groups"), values, prepare=True)
     names = [column.name for column in rows.description or ()]
     for row in rows:
         known: dict[str, Any] = dict(zip(names, row, strict=True))

@@ -28,7 +28,7 @@ def listed(connection: db.Connection, filter_: Filter, now: datetime, ends: Ends
     found = [
         _row(*row)
         for way in ways
-        for row in _listed(shape, shape_of_ends, way, places).on(connection, values, prepare=True)
+        for row in _listed(shape, shape_of_ends, way, places).on(connection, values, prepare=True).fetchall()
     ]
     if len(ways) == 1:
         return found

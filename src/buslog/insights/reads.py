@@ -159,7 +159,10 @@ class Insights:
     def failure_sample(self, fingerprint: str) -> FailureSample | None:
         """A group's newest failure, with its traceback."""
         with self._reading() as connection:
-            found = [FailureSample(*row) for row in _rows(connection, "failure_sample", fingerprint=fingerprint)]
+            found = [
+                FailureSample(*row)
+                for row in _rows(connection, "failure_sample", prepare=True, fingerprint=fingerprint)
+            ]
             return next(iter(self._curtain.rows(connection, found, lambda row: row.message_id)), None)
 
     # ── one message ─────────────────────────────────────────────────────────────
@@ -167,31 +170,33 @@ class Insights:
     def message(self, message_id: UUID) -> MessageDetail | None:
         """A message; what is masked of it is hidden."""
         with self._reading() as connection:
-            rows = _rows(connection, "message_detail", id=message_id, shown=PAYLOAD_SHOWN)
+            rows = _rows(connection, "message_detail", prepare=True, id=message_id, shown=PAYLOAD_SHOWN)
             found = [MessageDetail(*_typed(row, {1: Kind})) for row in rows]
             return self._curtain.message(connection, found[0], PAYLOAD_SHOWN) if found else None
 
     def deliveries(self, message_id: UUID) -> list[DeliveryDetail]:
         """Every generation of every delivery; the latest generation of each first."""
         with self._reading() as connection:
-            rows = _rows(connection, "message_deliveries", id=message_id)
+            rows = _rows(connection, "message_deliveries", prepare=True, id=message_id)
             found = [DeliveryDetail(*_typed(row, {2: Mode, 5: State})) for row in rows]
             return self._curtain.rows(connection, found, lambda row: row.message_id)
 
     def attempts(self, message_id: UUID) -> list[AttemptDetail]:
         """The attempts that raised or were lost, at most 500."""
         with self._reading() as connection:
-            found = [AttemptDetail(*row) for row in _rows(connection, "message_attempts", id=message_id)]
+            found = [AttemptDetail(*row) for row in _rows(connection, "message_attempts", prepare=True, id=message_id)]
             return self._curtain.rows(connection, found, lambda _: message_id)
 
     def operations(self, message_id: UUID) -> list[OperationDetail]:
         """What people did to the message, oldest first, at most 500."""
-        return [OperationDetail(*row) for row in self._read("message_operations", id=message_id)]
+        return [OperationDetail(*row) for row in self._read("message_operations", prepare=True, id=message_id)]
 
     def payload(self, message_id: UUID) -> str | None:
         """A message's whole payload, as pretty JSON, without what is masked; None for no such message."""
         with self._reading() as connection:
-            text = next((str(row[0]) for row in _rows(connection, "message_payload", id=message_id)), None)
+            text = next(
+                (str(row[0]) for row in _rows(connection, "message_payload", prepare=True, id=message_id)), None
+            )
             return text and self._curtain.payload(connection, message_id, text)
 
     def thread(self, correlation_id: UUID, around: UUID) -> Thread:
@@ -396,10 +401,10 @@ class Insights:
 
     # ── inside ──────────────────────────────────────────────────────────────────
 
-    def _read(self, name: str, **values: Any) -> list[Any]:
+    def _read(self, name: str, *, prepare: bool | None = None, **values: Any) -> list[Any]:
         """The rows of a statement under sql/."""
         with self._reading(once=True) as connection:
-            return _rows(connection, name, **values)
+            return _rows(connection, name, prepare=prepare, **values)
 
     @contextmanager
     def _reading(self, *, once: bool = False) -> Iterator[db.Connection]:
@@ -416,9 +421,9 @@ class Insights:
                     yield connection
 
 
-def _rows(connection: db.Connection, name: str, **values: Any) -> list[Any]:
-    # Without values nothing is lost by a plan that is made for all of them.
-    return connection.execute(db.query(name), values or None, prepare=not values or None).fetchall()
+def _rows(connection: db.Connection, name: str, *, prepare: bool | None = None, **values: Any) -> list[Any]:
+    """prepare: whatever the values are, one plan serves; as where there are none."""
+    return connection.execute(db.query(name), values or None, prepare=prepare or not values or None).fetchall()
 
 
 def _now() -> datetime:

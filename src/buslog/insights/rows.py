@@ -6,7 +6,7 @@ bounds of ids: partitions prune on them, and every index ends in the id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,7 @@ Bounds = tuple[datetime | None, datetime | None]
 _FAILED: Column = literal_column("'failed'::buslog.state")
 # What is few among many, and found without its messages.
 _FEW = {*OPEN_STATES, State.FAILED}
+_NONE: Column = literal_column("0")
 _NO_SUBSCRIPTION = 0
 _OF_MESSAGE, _OF_FAILURE = "of_message", "of_failure"  # how a delivery is found
 
@@ -123,7 +124,7 @@ def rows_of(filter_: Filter, bounds: Bounds, ends: Ends, way: Way | None, *, is_
     its own index, and the deliveries and messages are looked up. What is found by id, key or ref comes first.
     """
     found: Any = None
-    asks_of_messages = not is_counted or filter_.is_of_few or bool(filter_.names or filter_.payload)
+    asks_nothing_of_messages = not (filter_.is_of_few or filter_.names or filter_.payload)
 
     def bounded(identity: Column) -> list[Column]:
         return [*id_clauses(identity, bounds), *ends.of_message(identity)]
@@ -131,31 +132,37 @@ def rows_of(filter_: Filter, bounds: Bounds, ends: Ends, way: Way | None, *, is_
     if filter_.group:
         d: Any = _delivery_of_failure().lateral(_OF_FAILURE)
         source: FromClause = failures.join(d, true())
-        source = source.join(messages, messages.c.id == failures.c.message_id) if asks_of_messages else source
     elif not filter_.find and (
         (is_counted and not filter_.is_of_few) or (filter_.states and set(filter_.states) <= _FEW)
     ):
         d = union_all(*_deliveries_of_range(filter_, bounds, ends)).subquery("of_range")
-        source = d.join(messages, messages.c.id == d.c.message_id) if asks_of_messages else d
+        source = d
     else:
         d = union_all(*_deliveries_of_message(filter_)).lateral(_OF_MESSAGE)
         source = messages.join(d, true())
         if filter_.find:
             found = search.found(filter_.find, bounded, way)
             source = found.join(messages, messages.c.id == found.c.id).join(d, true())
-    where = []
-    if asks_of_messages:
-        where += [*_asked_of_message(filter_, bounds), *ends.of_message(messages.c.id)]
-        if filter_.states and set(filter_.states) <= set(MESSAGE_STATES):
-            where.append(messages.c.routed == 0)
-    where += _asked_of_delivery(filter_, d)
-    if filter_.group:
-        where += [failures.c.fingerprint == bound("group", filter_.group, Text()), *bounded(failures.c.message_id)]
-        if filter_.find:
-            among = search.found(filter_.find, bounded, way)
-            where.append(failures.c.message_id.in_(select(among.c.id)))
-    where += ends.of_row(failures if filter_.group else d)
+    where = _asked_of_failure(filter_, bounded, way) if filter_.group else []
+    where += [*_asked_of_delivery(filter_, d), *ends.of_row(failures if filter_.group else d)]
+    if d.name != _OF_MESSAGE and asks_nothing_of_messages:
+        m: Any = messages if is_counted else _message_of(d).lateral("of_delivery")
+        source = source if is_counted else source.join(m, true())
+        return Rows(m, d, source, tuple(where))
+    if d.name != _OF_MESSAGE:
+        source = source.join(messages, messages.c.id == d.c.message_id)
+    where += [*_asked_of_message(filter_, bounds), *ends.of_message(messages.c.id)]
+    if filter_.states and set(filter_.states) <= set(MESSAGE_STATES):
+        where.append(messages.c.routed == 0)
     return Rows(messages, d, source, tuple(where), found)
+
+
+def _asked_of_failure(filter_: Filter, bounded: Callable[[Column], list[Column]], way: Way | None) -> list[Column]:
+    clauses = [failures.c.fingerprint == bound("group", filter_.group, Text()), *bounded(failures.c.message_id)]
+    if filter_.find:
+        among = search.found(filter_.find, bounded, way)
+        clauses.append(failures.c.message_id.in_(select(among.c.id)))
+    return clauses
 
 
 def message_clauses(filter_: Filter, bounds: Bounds) -> list[Column]:
@@ -281,7 +288,13 @@ def _delivery_of_failure() -> Select[Any]:
     """
     e = ended_deliveries.c
     same = and_(e.message_id == failures.c.message_id, e.subscription_id == failures.c.subscription_id)
-    return _ended_deliveries().where(same, e.state == _FAILED).correlate(failures).offset(0)
+    return _ended_deliveries().where(same, e.state == _FAILED).correlate(failures).offset(_NONE)
+
+
+def _message_of(d: Any) -> Select[Any]:
+    """OFFSET 0, here as well: a planner that merged would read all messages down to the last failure."""
+    m = messages_table.alias("looked_up")
+    return select(*m.c).where(m.c.id == d.c.message_id).correlate(d).offset(_NONE)
 
 
 def _open_deliveries() -> Select[Any]:
