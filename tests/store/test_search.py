@@ -234,3 +234,22 @@ def _read(node: dict[str, Any]) -> float:
     if "Scan" not in node["Node Type"] or node.get("Plans"):
         return float(below)
     return float(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) + below)
+
+
+def test_the_messages_of_what_failed_are_looked_up_and_not_merged_with_all(
+    insights: Insights, large: db.Connection, by_hand: BusByHand
+) -> None:
+    by_hand.subscribe("mail", "departed")
+    large.execute(
+        """INSERT INTO buslog.ended_deliveries
+               (message_id, subscription_id, generation, attempts, repeats, state, finished_at, error_type, error)
+           SELECT id, 1, 1, 3, 0, 'failed', emitted_at, 'CarrierTimeout', 'no answer'
+           FROM (SELECT id, emitted_at, row_number() OVER (ORDER BY id) AS place FROM buslog.messages) AS m
+           WHERE place % 25 = 0"""
+    )
+    large.execute("VACUUM ANALYZE buslog.messages, buslog.ended_deliveries")
+    with heard() as asked:
+        assert len(insights.page(Filter(states=(State.FAILED,))).rows) == 50
+    row = large.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + asked[0][0], asked[0][1]).fetchone()
+    assert row is not None
+    assert _read(row[0][0]["Plan"]) < 500
