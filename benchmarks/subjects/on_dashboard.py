@@ -65,7 +65,8 @@ def chart(options: dict) -> None:
     def read(hours: int, bucket: float) -> dict:
         filter_ = Filter(since=until - timedelta(hours=hours), until=until)
         with insights._reading() as connection:  # noqa: SLF001  (the bucket of the target)
-            return rollup.series_of(connection, filter_, until, timedelta(seconds=bucket))
+            counted = rollup.counts(connection, filter_, until, timedelta(seconds=bucket))
+            return rollup.series_of(connection, filter_, until, timedelta(seconds=bucket), counted)
 
     def sums(points: dict) -> dict:
         return {what: sum(point[what] for point in points.values()) for what in ("messages", "failures", "errors")}

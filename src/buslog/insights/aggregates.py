@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -130,25 +129,23 @@ def _counted_by_state(shape: Filter) -> Select[Any]:
 
 
 def series(connection: db.Connection, filter_: Filter, now: datetime) -> Series:
-    return series_and_ended(connection, filter_, now)[0]
+    return series_and_counts(connection, filter_, now)[0]
 
 
-def series_and_ended(connection: db.Connection, filter_: Filter, now: datetime) -> tuple[Series, Mapping[str, int]]:
-    """The series; and the sums of what the rollup counts, where it can tell: what it is drawn from tells them too."""
+def series_and_counts(
+    connection: db.Connection, filter_: Filter, now: datetime
+) -> tuple[Series, Mapping[datetime, Mapping[str, int]]]:
+    """The series; and the counts of the rollup that it was drawn from, if it was."""
     since, until = _extent(connection, filter_, now)
     if since is None or until is None:
-        return Series(_BUCKETS[-1], []), Counter()
+        return Series(_BUCKETS[-1], []), {}
     bucket = next((b for b in _BUCKETS if (until - since) / b < _MOST_BUCKETS), _BUCKETS[-1])
-    can_tell = rollup.can_tell(filter_)
-    is_folded = can_tell and bucket >= rollup.MINUTE
-    counted = rollup.counts(connection, filter_, now, bucket if is_folded else None) if can_tell else {}
+    is_folded = rollup.can_tell(filter_) and bucket >= rollup.MINUTE
+    counted = rollup.counts(connection, filter_, now, bucket) if is_folded else {}
     if is_folded:
-        points = rollup.series_from(connection, filter_, now, bucket, counted)
+        points = rollup.series_of(connection, filter_, now, bucket, counted)
     else:
         points = _counted(connection, filter_, now, bucket)
-    ended: Counter[str] = Counter()
-    for sums in counted.values():
-        ended.update(sums)
     first = MONDAY + (since - MONDAY) // bucket * bucket
     steps = (until - first) // bucket + 1
     asked = filter_.bounds(now)
@@ -156,7 +153,7 @@ def series_and_ended(connection: db.Connection, filter_: Filter, now: datetime) 
         bucket, [Point(at, **points.get(at, {})) for at in (first + i * bucket for i in range(steps))],
         counts_rows=filter_.asks_of_deliveries, knows_errors=not (is_folded and filter_.states),
         since=asked[0], until=asked[1],
-    ), ended  # fmt: skip
+    ), counted  # fmt: skip
 
 
 def _counted(

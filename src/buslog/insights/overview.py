@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -53,7 +54,10 @@ def read(connection: db.Connection, filter_: Filter, now: datetime) -> Overview:
             field="filter", rule="asks for names, a subscription and a time", was="one that asks for more",
             mend="Leave out the rest.",
         )  # fmt: skip
-    series, ended = aggregates.series_and_ended(connection, filter_, now)
+    series, counted = aggregates.series_and_counts(connection, filter_, now)
+    ended: Counter[str] = Counter()
+    for counts in (counted or rollup.counts(connection, filter_, now, None)).values():
+        ended.update(counts)
     took = rollup.lasted(connection, replace(filter_, names=()), now)
     since, until = filter_.bounds(now)
     asked = {"names": list(filter_.names), "subscription": filter_.subscription}

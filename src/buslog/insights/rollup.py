@@ -87,6 +87,8 @@ def counts(
     """Of each bucket of time that has any, the `MEASURES`; without a bucket all of them as one. Of a filter with a
     subscription only its deliveries are counted.
     """
+    if filter_.states and set(filter_.states) <= set(OPEN_STATES):  # of which it knows nothing
+        return {}
     layout, values = _laid_out(connection, filter_, now, bucket)
     sums = (_sums_by_time if bucket else _sums)(layout)
     found: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(MEASURES, 0))
@@ -96,22 +98,15 @@ def counts(
 
 
 def series_of(
-    connection: db.Connection, filter_: Filter, now: datetime, bucket: timedelta
-) -> dict[datetime, dict[str, int]]:
-    """Messages, errors and failures by bucket of time, of those that have any. Of a filter with states its rows instead
-    of messages, and no errors: an error knows of no state.
-    """
-    return series_from(connection, filter_, now, bucket, counts(connection, filter_, now, bucket))
-
-
-def series_from(
     connection: db.Connection,
     filter_: Filter,
     now: datetime,
     bucket: timedelta,
     counted: Mapping[datetime, Mapping[str, int]],
 ) -> dict[datetime, dict[str, int]]:
-    """The same from counts of these buckets."""
+    """Messages, errors and failures by bucket of time, of those that have any, from the counts of these buckets. Of a
+    filter with states its rows instead of messages, and no errors: an error knows of no state.
+    """
     asked = set(filter_.states)
     if asked:
         said = [state.value for state in (*ENDED_STATES, *MESSAGE_STATES) if state in asked]
