@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from operator import add
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -39,6 +40,8 @@ from buslog.insights.tables import MEASURES, XID8, deliveries, durations, facts,
 from buslog.message import ENDED_STATES, MESSAGE_STATES, OPEN_STATES, State
 
 MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # weeks begin on it, and every bucket lies on a multiple from it
+K = TypeVar("K")
+
 _TIME = DateTime(timezone=True)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -91,9 +94,9 @@ def counts(
         return {}
     layout, values = _laid_out(connection, filter_, now, bucket)
     sums = (_sums_by_time if bucket else _sums)(layout)
-    found: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(MEASURES, 0))
-    for at, *measured in sums.on(connection, values):
-        _add(found[at.astimezone(UTC)], MEASURES, measured)
+    found: dict[datetime, dict[str, int]] = {}
+    for at, *measured in sums.on(connection, values).fetchall():
+        _add(found, at.astimezone(UTC), MEASURES, measured)
     return found
 
 
@@ -140,9 +143,9 @@ def by_state(connection: db.Connection, filter_: Filter, now: datetime) -> dict[
 def by_subscription(connection: db.Connection, filter_: Filter, now: datetime) -> dict[int, dict[str, int]]:
     """Of each subscription that has any, how many deliveries ended in each way."""
     layout, values = _laid_out(connection, filter_, now, None, each=True)
-    found: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(ENDED_STATES, 0))
-    for number, *measured in _sums_by_subscription(layout).on(connection, values):
-        _add(found[number], ENDED_STATES, measured)
+    found: dict[int, dict[str, int]] = {}
+    for number, *measured in _sums_by_subscription(layout).on(connection, values).fetchall():
+        _add(found, number, ENDED_STATES, measured)
     return found
 
 
@@ -363,6 +366,7 @@ def _unfinished(shape: Filter, *columns: ColumnElement[Any]) -> Select[Any]:
     return query
 
 
-def _add(sums: dict[str, int], measures: Sequence[str], values: Sequence[Any]) -> None:
-    for measure, value in zip(measures, values, strict=True):
-        sums[measure] += int(value)
+def _add(found: dict[K, dict[str, int]], of: K, measures: Sequence[str], values: Sequence[int]) -> None:
+    """A bucket is told by one piece, mostly."""
+    known = found.get(of)
+    found[of] = dict(zip(measures, values if known is None else map(add, known.values(), values), strict=True))
