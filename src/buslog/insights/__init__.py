@@ -1,7 +1,7 @@
 """What can be seen of the bus: list, counts, series, failures, messages and their threads.
 
-Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are composed in `rows` and `aggregates`;
-fixed ones are statements under sql/.
+Dashboard and CLI read through `Insights` alone. Reads that a Filter shapes are composed in `listing`, `aggregates` and
+`rollup`, on the ground of `rows`, and kept as `statements`; fixed ones are statements under sql/.
 """
 
 from buslog.insights.alerts import Alert, LastLook, Notice
