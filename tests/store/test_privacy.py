@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -20,6 +20,7 @@ from buslog.errors import InvalidMessage, NotFound, OperationRefused, RoleTooLow
 from buslog.export import CHUNK, Format, stream, stream_audit
 from buslog.filter import Filter, Range
 from buslog.insights import AuditCursor, AuditFilter, Insights
+from buslog.insights.curtain import Curtain
 from buslog.masking import MASKED
 from buslog.message import DeliveryRef
 from buslog.operations import Operations
@@ -110,6 +111,27 @@ def test_the_error_of_a_payload_too_long_to_read_for_a_list_is_hidden_whole(by_h
     mask(by_hand, "email")
     insights = Insights(by_hand.dsn)
     assert [row.last_error for row in insights.page(Filter()).rows] == [MASKED]
+    insights.close()
+
+
+def test_what_is_erased_while_a_page_is_read_is_masked_in_it_all_the_same(
+    by_hand: BusByHand, privacy: Privacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payload says what to hide in the error: both are read in one snapshot."""
+    by_hand.subscribe("mail.notify", "departed")
+    by_hand.emit("departed", PAYLOAD, key="S-1")
+    fail_with(by_hand, f"no mailbox {MAIL}")
+    mask(by_hand, "*.email")
+    insights = Insights(by_hand.dsn)
+    assert insights.mask().fields  # known, as to any page but the first
+    payloads = Curtain._payloads
+
+    def erase_first(*arguments: Any, **choices: Any) -> Any:
+        privacy.erase("S-1", typed="S-1", reason=WHY)
+        return payloads(*arguments, **choices)
+
+    monkeypatch.setattr(Curtain, "_payloads", erase_first)
+    assert [row.last_error for row in insights.page(Filter()).rows] == [f"no mailbox {MASKED}"]
     insights.close()
 
 
