@@ -5,6 +5,7 @@ stopped, and what failed again sent once more. Workers carry a run on (`sending`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -245,9 +246,8 @@ class Replays(Desk):
             assert made is not None
             run, cutoff = made
             connection.execute(db.query("freeze"), (run, *([row[place] for row in found] for place in range(4))))
-            is_replay = verb is Verb.REPLAY
-            marked = self._bounded(connection, "mark_superseded", run) if is_replay else [(0,)]
-            caused = self._bounded(connection, "caused_by", run) if is_replay else []
+        marked, caused = self._hints(run) if verb is Verb.REPLAY else ([(0,)], [])
+        with self._transaction("preview") as connection:
             skipped = {row[0]: Count(row[1]) for row in connection.execute(db.query("preview_skipped"), (run,))}
             subscriptions: dict[str, int] = dict(
                 connection.execute(db.query("preview_subscriptions"), (run,)).fetchall()
@@ -262,18 +262,22 @@ class Replays(Desk):
             oldest[0] if oldest else None, cutoff, is_capped,
         )  # fmt: skip
 
-    def _bounded(self, connection: db.Connection, name: str, run: int) -> list[tuple[Any, ...]] | None:
+    def _hints(self, run: int) -> list[list[tuple[Any, ...]] | None]:
+        """What is superseded, and what was caused: at the same time, as each reads much of the log."""
+        with ThreadPoolExecutor(max_workers=2) as both:
+            return list(both.map(self._bounded, ("mark_superseded", "caused_by"), (run, run)))
+
+    def _bounded(self, name: str, run: int) -> list[tuple[Any, ...]] | None:
         """A hint alone: where it takes too long, the preview goes without."""
-        try:
-            with db.translated(self._dsn), connection.transaction():
-                connection.execute(f"SET LOCAL statement_timeout = {db.LOOK_MS:d}")
-                rows = connection.execute(db.query(name), (run,)).fetchall()
-                connection.execute("SET LOCAL statement_timeout = 0")
-        except DatabaseUnavailable:
-            if connection.closed:
-                raise
-            return None
-        return rows
+        with db.connect(self._dsn) as connection:
+            try:
+                with db.translated(self._dsn):
+                    connection.execute(f"SET statement_timeout = {db.LOOK_MS:d}")
+                    return connection.execute(db.query(name), (run,)).fetchall()
+            except DatabaseUnavailable:
+                if connection.closed:
+                    raise
+                return None
 
 
 def _nothing_to_send(skipped: int) -> OperationRefused:
