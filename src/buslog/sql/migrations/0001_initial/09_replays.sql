@@ -103,7 +103,7 @@ BEGIN
     ), newest AS MATERIALIZED (
         SELECT g.*, n.id FROM (
             SELECT t.name, t.key, t.subscription_id, min(t.message_id::text)::uuid AS oldest FROM item t
-            GROUP BY t.name, t.key, t.subscription_id
+            GROUP BY t.name, t.key, t.subscription_id ORDER BY t.key -- neighbours in the index, one after the other
         ) AS g
         CROSS JOIN LATERAL (
             SELECT x.id FROM buslog.messages x
