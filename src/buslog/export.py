@@ -39,7 +39,11 @@ AUDIT_COLUMNS = (
 )  # fmt: skip
 TIMES = {"emitted_at", "finished_at", "at"}
 _ERROR, _PAYLOAD = COLUMNS.index("last_error"), COLUMNS.index("payload")
-KINDS = {**dict.fromkeys(COLUMNS, "text"), "emitted_at": "time", "finished_at": "time", "attempts": "number"}
+_WORDS = ("kind", "name", "subscription", "mode", "state", "last_error_type", "last_error")
+KINDS = {
+    **dict.fromkeys(COLUMNS, "text"), **dict.fromkeys(_WORDS, "word"), "emitted_at": "time", "finished_at": "time",
+    "attempts": "number",
+}  # fmt: skip
 
 CHUNK = 256 * 1024  # bytes; each costs the dashboard two changes of thread
 FORMULAS = "=+-@\t\r"  # with which a spreadsheet takes a text for a formula
