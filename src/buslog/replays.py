@@ -190,7 +190,7 @@ class Replays(Desk):
                         raise _nothing_to_send(known.skipped + known.waiting)
                 outcome = {"run": run, "deliveries": deliveries, "filter": filter_text(known.filter)}
                 self._audit(connection, verb, outcome, reason=reason)
-        return self.run(run)
+            return self._run(connection, run)
 
     def stop(self, run: int, *, reason: str = "") -> Run:
         """Send nothing more of a run. What was sent goes on, and is followed. Raises `NotFound`, and `OperationRefused`
@@ -211,13 +211,7 @@ class Replays(Desk):
     def run(self, run: int) -> Run:
         """A run as it stands. Raises `NotFound`."""
         with self._transaction("look") as connection:
-            row = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
-        if row is None:
-            raise NotFound(
-                field="run", rule="exists", was=str(run),
-                mend="A preview that is not started is forgotten after an hour: preview it anew.",
-            )  # fmt: skip
-        return to_run(row)
+            return self._run(connection, run)
 
     def runs(self, *, before: int | None = None, places: int = 50) -> list[Run]:
         """The runs that were started, newest first: the newest, or those before a number."""
@@ -234,6 +228,15 @@ class Replays(Desk):
             return [to_item(row) for row in connection.execute(db.query("run_items"), values)]
 
     # ── inside ──────────────────────────────────────────────────────────────────
+
+    def _run(self, connection: db.Connection, run: int) -> Run:
+        row = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
+        if row is None:
+            raise NotFound(
+                field="run", rule="exists", was=str(run),
+                mend="A preview that is not started is forgotten after an hour: preview it anew.",
+            )  # fmt: skip
+        return to_run(row)
 
     def _frozen(
         self, filter_: Filter, verb: Verb, found: Any, others: Mapping[str, Count], *, is_capped: bool,
@@ -253,10 +256,9 @@ class Replays(Desk):
                 connection.execute(db.query("preview_subscriptions"), (run,)).fetchall()
             )
             oldest = connection.execute(db.query("preview_oldest"), (run,)).fetchone()
-            frozen = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
-        assert frozen is not None
+            frozen = self._run(connection, run)
         return Preview(
-            run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, to_run(frozen).again,
+            run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, frozen.again,
             {**skipped, **others}, marked[0][0] if marked else None,
             None if caused is None else [Caused(name, Kind(kind), number) for name, kind, number in caused],
             oldest[0] if oldest else None, cutoff, is_capped,
