@@ -5,6 +5,7 @@ stopped, and what failed again sent once more. Workers carry a run on (`sending`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -185,7 +186,7 @@ class Replays(Desk):
                         raise _nothing_to_send(known.skipped + known.waiting)
                 outcome = {"run": run, "deliveries": deliveries, "filter": filter_text(known.filter)}
                 self._audit(connection, verb, outcome, reason=reason)
-        return self.run(run)
+            return self._run(connection, run)
 
     def stop(self, run: int, *, reason: str = "") -> Run:
         """Send nothing more of a run. What was sent goes on, and is followed. Raises `NotFound`, and `OperationRefused`
@@ -206,13 +207,7 @@ class Replays(Desk):
     def run(self, run: int) -> Run:
         """A run as it stands. Raises `NotFound`."""
         with self._transaction("look") as connection:
-            row = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
-        if row is None:
-            raise NotFound(
-                field="run", rule="exists", was=str(run),
-                mend="A preview that is not started is forgotten after an hour: preview it anew.",
-            )  # fmt: skip
-        return to_run(row)
+            return self._run(connection, run)
 
     def runs(self, *, before: int | None = None, places: int = 50) -> list[Run]:
         """The runs that were started, newest first: the newest, or those before a number."""
@@ -230,6 +225,15 @@ class Replays(Desk):
 
     # ── inside ──────────────────────────────────────────────────────────────────
 
+    def _run(self, connection: db.Connection, run: int) -> Run:
+        row = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
+        if row is None:
+            raise NotFound(
+                field="run", rule="exists", was=str(run),
+                mend="A preview that is not started is forgotten after an hour: preview it anew.",
+            )  # fmt: skip
+        return to_run(row)
+
     def _frozen(
         self, filter_: Filter, verb: Verb, found: Any, others: Mapping[str, Count], *, is_capped: bool,
         failed_of: int | None = None, is_selected: bool = False,
@@ -241,35 +245,37 @@ class Replays(Desk):
             assert made is not None
             run, cutoff = made
             connection.execute(db.query("freeze"), (run, *([row[place] for row in found] for place in range(4))))
-            is_replay = verb is Verb.REPLAY
-            marked = self._bounded(connection, "mark_superseded", run) if is_replay else [(0,)]
-            caused = self._bounded(connection, "caused_by", run) if is_replay else []
+        marked, caused = self._hints(run) if verb is Verb.REPLAY else ([(0,)], [])
+        with self._transaction("preview") as connection:
             skipped = {row[0]: Count(row[1]) for row in connection.execute(db.query("preview_skipped"), (run,))}
             subscriptions: dict[str, int] = dict(
                 connection.execute(db.query("preview_subscriptions"), (run,)).fetchall()
             )
             oldest = connection.execute(db.query("preview_oldest"), (run,)).fetchone()
-            frozen = connection.execute(db.query("run_detail"), {"run": run}).fetchone()
-        assert frozen is not None
+            frozen = self._run(connection, run)
         return Preview(
-            run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, to_run(frozen).again,
+            run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, frozen.again,
             {**skipped, **others}, marked[0][0] if marked else None,
             None if caused is None else [Caused(name, Kind(kind), number) for name, kind, number in caused],
             oldest[0] if oldest else None, cutoff, is_capped,
         )  # fmt: skip
 
-    def _bounded(self, connection: db.Connection, name: str, run: int) -> list[tuple[Any, ...]] | None:
+    def _hints(self, run: int) -> list[list[tuple[Any, ...]] | None]:
+        """What is superseded, and what was caused: at the same time, as each reads much of the log."""
+        with ThreadPoolExecutor(max_workers=2) as both:
+            return list(both.map(self._bounded, ("mark_superseded", "caused_by"), (run, run)))
+
+    def _bounded(self, name: str, run: int) -> list[tuple[Any, ...]] | None:
         """A hint alone: where it takes too long, the preview goes without."""
-        try:
-            with db.translated(self._dsn), connection.transaction():
-                connection.execute(f"SET LOCAL statement_timeout = {db.LOOK_MS:d}")
-                rows = connection.execute(db.query(name), (run,)).fetchall()
-                connection.execute("SET LOCAL statement_timeout = 0")
-        except DatabaseUnavailable:
-            if connection.closed:
-                raise
-            return None
-        return rows
+        with db.connect(self._dsn) as connection:
+            try:
+                with db.translated(self._dsn):
+                    connection.execute(f"SET statement_timeout = {db.LOOK_MS:d}")
+                    return connection.execute(db.query(name), (run,)).fetchall()
+            except DatabaseUnavailable:
+                if connection.closed:
+                    raise
+                return None
 
 
 def _nothing_to_send(skipped: int) -> OperationRefused:

@@ -18,7 +18,7 @@ SHORTEST_WAIT = 0.05  # seconds, where another worker is at the only run that is
 
 class Sending:
     """A worker's share in the stored runs. `every`: seconds between looks when nobody has started a run; `sent` is
-    called when deliveries have become ready.
+    called when deliveries have become ready: it wakes this worker and the others.
     """
 
     def __init__(self, store: Store, every: float, sent: Callable[[], None]) -> None:
@@ -40,7 +40,6 @@ class Sending:
                 step = await self._store.carry_on(STEP)
                 if step.moved:
                     self._sent()
-                    await self._store.notify()
                 if step.next_in is not None:
                     wait = min(wait, max(step.next_in, 0.0 if step.moved else SHORTEST_WAIT))
             except BuslogError as error:

@@ -16,9 +16,12 @@ from buslog.message import State
 from buslog.retry import RetryPolicy
 from buslog.subscription import Subscription
 
-POOL_SIZE = 11  # the four that are kept, rescue, the two folds, the stored runs, and two for the others
+POOL_SIZE = 11  # the five that are kept, rescue, the three folds, and two for the others
 # These keep a connection from one call to the next, by what it is for.
-KEPT = {"emit_lone": "emit", "emit_many": "emit", "notify": "notify", "claim": "claim", "settle": "settle"}
+KEPT = {
+    "emit_lone": "emit", "emit_many": "emit", "notify": "notify", "claim": "claim", "settle": "settle",
+    "carry_on": "carry_on",
+}  # fmt: skip
 
 T = TypeVar("T")
 

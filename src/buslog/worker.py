@@ -50,7 +50,8 @@ class Worker:
         self._in_flight = InFlight(
             dsn, store, notifier, settings, worker=self.name, hosted=self._hosted, wake=self._wake.set
         )
-        self._sending = Sending(store, settings.poll, self._wake.set)
+        self._notifier = notifier
+        self._sending = Sending(store, settings.poll, self._wake_all)
         self._floors = Floors(settings.poll)
         self._fan_outs: dict[str, int] = {}  # hosted subscriptions, by name
         self._behind = False  # the last claim took all it could: more waits than there are places for
@@ -154,6 +155,10 @@ class Worker:
         await end_all([settle])
         await self._leave(abandoned=abandoned)
         await self._in_flight.close()
+
+    def _wake_all(self) -> None:
+        self._wake.set()
+        self._notifier.soon()
 
     # ── claim ───────────────────────────────────────────────────────────────────
 

@@ -191,6 +191,8 @@ async def test_a_preview_that_nobody_starts_is_forgotten(
     await scene.store.upkeep()
     with pytest.raises(NotFound, match="preview it anew"):
         replays.start(old.run)
+    kept = connection.execute("SELECT DISTINCT replay_id FROM buslog.replay_items ORDER BY 1").fetchall()
+    assert kept == [(new.run,), (started.run,)], "its items are forgotten as well"
     assert replays.run(new.run).state is RunState.PREVIEWED
     assert replays.run(started.run).state is RunState.WAITING
 
@@ -227,6 +229,23 @@ async def test_a_run_waits_out_the_undo_tries_the_canary_and_goes_on_when_it_suc
     row = connection.execute("SELECT actor, reason, outcome FROM buslog.operations WHERE verb = 'replay'").fetchone()
     assert row == ("local:tester", "carrier is back", {"from": "failed", "run": run})
     assert (await scene.store.carry_on(1000)).next_in is None, "nothing is left to do"
+
+
+async def test_steps_that_end_between_the_deliveries_of_one_message_leave_none_of_them_out(
+    scene: Scene, replays: Replays, connection: db.Connection
+) -> None:
+    await scene.subscribe("mail")
+    await scene.subscribe("invoice")
+    await scene.subscribe("task")
+    for _ in range(2):
+        await scene.emit()
+    await settle_all(scene, State.FAILED)
+    run = replays.start(replays.preview(FAILED).run, canary=1, undo=0).id
+    await carry_on(scene, connection)
+    await settle_all(scene)
+    await carry_on(scene, connection, steps=3, places=2)
+    assert item_states(replays, run) == {"succeeded": 1, "sent": 5}
+    assert len(await scene.claim(10)) == 5
 
 
 async def test_a_canary_that_fails_stops_the_run(scene: Scene, replays: Replays, connection: db.Connection) -> None:

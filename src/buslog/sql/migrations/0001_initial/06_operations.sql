@@ -1,43 +1,49 @@
 -- What people do to deliveries. Called from operations.py only, which audits in the same transaction.
 
--- Sends ended deliveries again, each as its next generation. Returns those that were sent; of two replays of one
--- delivery the second finds `latest` gone and moves nothing. A link of a chain, and one that is ordered by key, waits
--- for its turn like a new one.
-CREATE FUNCTION buslog.replay(messages uuid[], subscriptions integer[])
-RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql AS $$
+-- Sends ended deliveries again, each as its next generation; where `generations` are given, only what is in that one.
+-- Returns those that were sent, and what they were; of two replays of one delivery the second finds `latest` gone and
+-- moves nothing. A link of a chain, and one that is ordered by key, waits for its turn like a new one.
+CREATE FUNCTION buslog.replay(messages uuid[], subscriptions integer[], generations smallint[] DEFAULT NULL)
+RETURNS TABLE (message_id uuid, subscription_id integer, was buslog.state) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    keyed record;
+    waiting record;
 BEGIN
     PERFORM buslog.lock_chains(messages);
     PERFORM buslog.lock_orders(subscriptions);
     RETURN QUERY
     WITH wanted AS (
-        SELECT DISTINCT w.message_id, w.subscription_id
-        FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+        SELECT DISTINCT w.* FROM unnest(messages, subscriptions, generations) AS w (message_id, subscription_id, generation)
     ), superseded AS (
         UPDATE buslog.ended_deliveries e SET latest = false, superseded = pg_current_xact_id()
         FROM wanted w
         WHERE e.message_id = w.message_id AND e.subscription_id = w.subscription_id AND e.latest
+          AND e.generation = coalesce(w.generation, e.generation)
         RETURNING e.message_id, e.subscription_id, e.generation, e.repeats, e.chain, e.order_key, e.state,
                   e.chain IS NOT NULL OR e.order_key IS NOT NULL AS waits
+    ), opened AS (
+        INSERT INTO buslog.deliveries
+            (message_id, subscription_id, generation, repeats, chain, order_key, sequenced, state, ready_seq)
+        SELECT s.message_id, s.subscription_id, s.generation + 1,
+               s.repeats + CASE WHEN s.state = 'succeeded' THEN 1 ELSE 0 END, s.chain, s.order_key,
+               s.order_key IS NOT NULL,              -- at once, or what is newer could go ahead of it
+               CASE WHEN s.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
+               CASE WHEN s.waits THEN NULL ELSE nextval('buslog.ready_seq') END
+        FROM superseded s
     )
-    INSERT INTO buslog.deliveries AS d
-        (message_id, subscription_id, generation, repeats, chain, order_key, sequenced, state, ready_seq)
-    SELECT s.message_id, s.subscription_id, s.generation + 1,
-           s.repeats + CASE WHEN s.state = 'succeeded' THEN 1 ELSE 0 END, s.chain, s.order_key,
-           s.order_key IS NOT NULL,                  -- at once, or what is newer could go ahead of it
-           CASE WHEN s.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
-           CASE WHEN s.waits THEN NULL ELSE nextval('buslog.ready_seq') END
-    FROM superseded s
-    RETURNING d.message_id, d.subscription_id;
-    PERFORM buslog.promote_chains(messages);
-    SELECT array_agg(d.subscription_id) AS subscriptions, array_agg(d.order_key) AS keys INTO keyed
+    SELECT s.message_id, s.subscription_id, s.state FROM superseded s;
+    SELECT array_agg(d.message_id) FILTER (WHERE d.chain IS NOT NULL) AS chains,
+           array_agg(d.subscription_id) FILTER (WHERE d.order_key IS NOT NULL) AS subscriptions,
+           array_agg(d.order_key) FILTER (WHERE d.order_key IS NOT NULL) AS keys
+        INTO waiting
         FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
         JOIN buslog.deliveries d USING (message_id, subscription_id)
-        WHERE d.order_key IS NOT NULL AND d.state = 'blocked';
-    IF keyed.keys IS NOT NULL THEN
-        PERFORM buslog.promote_keys(keyed.subscriptions, keyed.keys);
+        WHERE d.state = 'blocked';
+    IF waiting.chains IS NOT NULL THEN
+        PERFORM buslog.promote_chains(waiting.chains);
+    END IF;
+    IF waiting.keys IS NOT NULL THEN
+        PERFORM buslog.promote_keys(waiting.subscriptions, waiting.keys);
     END IF;
 END $$;
 

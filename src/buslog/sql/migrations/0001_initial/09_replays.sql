@@ -32,6 +32,7 @@ CREATE TABLE buslog.replays (
     ended_at     timestamptz,                        -- stopped or ended: nothing more is sent
     stopped_why  text,
     paced_at     timestamptz,                        -- up to when the rate is used up
+    reached      uuid,                               -- of the messages before it no item is waiting
     followed_at  timestamptz NOT NULL DEFAULT '-infinity', -- the last look at what became of the items
     progressed_at timestamptz,                       -- the last step that changed anything
     next_at      timestamptz                         -- of the next step; null: none is left to do
@@ -39,7 +40,7 @@ CREATE TABLE buslog.replays (
 CREATE INDEX replays_next ON buslog.replays (next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE buslog.replay_items (
-    replay_id       bigint NOT NULL REFERENCES buslog.replays ON DELETE CASCADE,
+    replay_id       bigint NOT NULL,                 -- no foreign key: to check it was half of freezing a set
     message_id      uuid NOT NULL,
     subscription_id integer NOT NULL,
     generation      smallint NOT NULL,               -- as frozen: another one is not touched
@@ -49,10 +50,17 @@ CREATE TABLE buslog.replay_items (
     superseded      boolean NOT NULL DEFAULT false,  -- a newer message of its name and key has succeeded
     reason          text,                            -- why it was skipped
     PRIMARY KEY (replay_id, message_id, subscription_id)
-);
-CREATE INDEX replay_items_waiting ON buslog.replay_items (replay_id, message_id, subscription_id) WHERE state = 'waiting';
-CREATE INDEX replay_items_sent ON buslog.replay_items (replay_id, message_id, subscription_id) WHERE state = 'sent';
+) WITH (fillfactor = 50);                            -- and no index on the state: its changes stay on their page
 CREATE INDEX replay_items_canary ON buslog.replay_items (replay_id) WHERE is_canary;
+
+-- A preview that is forgotten takes its items with it.
+CREATE FUNCTION buslog.forget_items() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM buslog.replay_items i USING gone g WHERE i.replay_id = g.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER forget_items AFTER DELETE ON buslog.replays REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION buslog.forget_items();
 
 -- ── preview ───────────────────────────────────────────────────────────────────
 -- Freezes a set; arrays run in parallel. What a person has to decide for singly, and what nobody would run, is skipped.
@@ -95,7 +103,7 @@ BEGIN
     ), newest AS MATERIALIZED (
         SELECT g.*, n.id FROM (
             SELECT t.name, t.key, t.subscription_id, min(t.message_id::text)::uuid AS oldest FROM item t
-            GROUP BY t.name, t.key, t.subscription_id
+            GROUP BY t.name, t.key, t.subscription_id ORDER BY t.key -- neighbours in the index, one after the other
         ) AS g
         CROSS JOIN LATERAL (
             SELECT x.id FROM buslog.messages x
@@ -130,7 +138,8 @@ AS $$
         CROSS JOIN LATERAL (SELECT x.id, x.correlation_id FROM buslog.messages x WHERE x.id = i.message_id OFFSET 0) AS m
     ), thread AS MATERIALIZED (
         SELECT m.* FROM (
-            SELECT t.correlation_id, buslog.id_floor(buslog.id_time(min(t.id::text)::uuid)) AS oldest FROM item t
+            -- to the millisecond: ids within one are in no order
+            SELECT t.correlation_id, (left(min(t.id::text), 13) || '-7000-8000-000000000000')::uuid AS oldest FROM item t
             GROUP BY t.correlation_id
         ) AS c
         CROSS JOIN LATERAL (
@@ -162,21 +171,25 @@ CREATE FUNCTION buslog.why_not(
         ELSE 'gone' END
 $$;
 
--- Where the items of some deliveries are.
-CREATE FUNCTION buslog.places_of(run bigint, messages uuid[], subscriptions integer[]) RETURNS tid[] LANGUAGE sql STABLE
+-- Items as their deliveries are now. OFFSET 0 keeps each look a look by its index, however large the run is.
+CREATE FUNCTION buslog.look_at_items(verb buslog.replay_verb, messages uuid[], subscriptions integer[], generations smallint[])
+RETURNS TABLE (message_id uuid, subscription_id integer, was buslog.state, why text) LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
-    SELECT array_agg(i.place) FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
-    CROSS JOIN LATERAL (
-        SELECT x.ctid AS place FROM buslog.replay_items x
-        WHERE x.replay_id = run AND x.message_id = w.message_id AND x.subscription_id = w.subscription_id OFFSET 0
-    ) AS i
+    SELECT w.message_id, w.subscription_id, coalesce(d.state, e.state),
+           buslog.why_not(verb, w.generation, d.state, e.state, coalesce(d.generation, e.generation))
+    FROM unnest(messages, subscriptions, generations) AS w (message_id, subscription_id, generation)
+    LEFT JOIN LATERAL (SELECT x.state, x.generation FROM buslog.deliveries x
+                       WHERE x.message_id = w.message_id AND x.subscription_id = w.subscription_id OFFSET 0) AS d ON true
+    LEFT JOIN LATERAL (SELECT x.state, x.generation FROM buslog.ended_deliveries x
+                       WHERE x.message_id = w.message_id AND x.subscription_id = w.subscription_id AND x.latest
+                       OFFSET 0) AS e ON true
 $$;
 
 -- Sends the next items of a run, at most `places`; each leaves an audit row. The caller holds the run's row.
--- OFFSET 0 keeps each look a look by its index, however large the run is.
-CREATE FUNCTION buslog.send_items(r buslog.replays, places integer, as_canary boolean, OUT moved integer, OUT passed integer)
-LANGUAGE plpgsql
+CREATE FUNCTION buslog.send_items(
+    r buslog.replays, places integer, as_canary boolean, OUT moved integer, OUT passed integer, OUT reached uuid
+) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
@@ -187,64 +200,56 @@ DECLARE
 BEGIN
     moved := 0;
     passed := 0;
+    reached := r.reached;
     SELECT array_agg(i.place) AS places, array_agg(i.message_id) AS messages, array_agg(i.subscription_id) AS subscriptions,
            array_agg(i.generation) AS generations INTO picked
     FROM (SELECT w.ctid AS place, w.* FROM buslog.replay_items w
-          WHERE w.replay_id = r.id AND w.state = 'waiting' ORDER BY w.message_id, w.subscription_id LIMIT places) AS i;
+          WHERE w.replay_id = r.id AND w.state = 'waiting'
+            AND w.message_id >= coalesce(r.reached, '00000000-0000-0000-0000-000000000000')
+          ORDER BY w.message_id, w.subscription_id LIMIT places) AS i;
     IF picked.messages IS NULL THEN
         RETURN;
     END IF;
+    reached := picked.messages[cardinality(picked.messages)];
     -- Whoever else opens or ends a generation by hand holds these locks: what is seen now stays true until we have sent.
     PERFORM buslog.lock_chains(picked.messages);
-    WITH looked AS MATERIALIZED (
-        SELECT w.*, coalesce(d.state, e.state) AS was,
-               buslog.why_not(r.verb, w.generation, d.state, e.state, coalesce(d.generation, e.generation)) AS why
-        FROM unnest(picked.places, picked.messages, picked.subscriptions, picked.generations)
-             AS w (place, message_id, subscription_id, generation)
-        LEFT JOIN LATERAL (SELECT x.state, x.generation FROM buslog.deliveries x
-                           WHERE x.message_id = w.message_id AND x.subscription_id = w.subscription_id OFFSET 0) AS d ON true
-        LEFT JOIN LATERAL (SELECT x.state, x.generation FROM buslog.ended_deliveries x
-                           WHERE x.message_id = w.message_id AND x.subscription_id = w.subscription_id AND x.latest
-                           OFFSET 0) AS e ON true
-    ), unfit AS (
-        UPDATE buslog.replay_items i SET state = 'skipped', reason = l.why FROM looked l
-        WHERE i.ctid = l.place AND l.why IS NOT NULL
-    )
-    SELECT array_agg(l.message_id) FILTER (WHERE l.why IS NULL) AS messages,
-           array_agg(l.subscription_id) FILTER (WHERE l.why IS NULL) AS subscriptions,
-           array_agg(l.was) FILTER (WHERE l.why IS NULL) AS states,
-           count(l.why) AS unfit
-        INTO fit FROM looked l;
-    passed := fit.unfit;
-    IF fit.messages IS NULL THEN
-        RETURN;
-    END IF;
-    CASE r.verb
-    WHEN 'replay' THEN
-        SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions INTO done
-            FROM buslog.replay(fit.messages, fit.subscriptions) AS t;
-    WHEN 'run now' THEN
-        SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions INTO done
-            FROM buslog.run_now(fit.messages, fit.subscriptions) AS t;
+    IF r.verb = 'replay' THEN                        -- what is the latest generation still is neither open nor gone
+        SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions, array_agg(t.was) AS states
+            INTO done FROM buslog.replay(picked.messages, picked.subscriptions, picked.generations) AS t;
     ELSE
-        SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions INTO done
-            FROM buslog.cancel(fit.messages, fit.subscriptions) AS t;
-        PERFORM pg_notify('buslog_cancelled', '');
-    END CASE;
+        SELECT array_agg(l.message_id) AS messages, array_agg(l.subscription_id) AS subscriptions, array_agg(l.was) AS states
+            INTO fit FROM buslog.look_at_items(r.verb, picked.messages, picked.subscriptions, picked.generations) AS l
+            WHERE l.why IS NULL;
+        IF r.verb = 'run now' THEN
+            SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions, array_agg(f.was) AS states
+                INTO done FROM buslog.run_now(fit.messages, fit.subscriptions) AS t
+                JOIN unnest(fit.messages, fit.subscriptions, fit.states) AS f (message_id, subscription_id, was)
+                    USING (message_id, subscription_id);
+        ELSE
+            SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions, array_agg(f.was) AS states
+                INTO done FROM buslog.cancel(fit.messages, fit.subscriptions) AS t
+                JOIN unnest(fit.messages, fit.subscriptions, fit.states) AS f (message_id, subscription_id, was)
+                    USING (message_id, subscription_id);
+            PERFORM pg_notify('buslog_cancelled', '');
+        END IF;
+    END IF;
     UPDATE buslog.replay_items i SET is_canary = as_canary,
            state = CASE r.verb WHEN 'cancel' THEN 'cancelled' ELSE 'sent' END::buslog.item_state
-    WHERE i.ctid = ANY (buslog.places_of(r.id, done.messages, done.subscriptions));
+    FROM unnest(picked.places, picked.messages, picked.subscriptions) AS p (place, message_id, subscription_id)
+    JOIN unnest(done.messages, done.subscriptions) AS t (message_id, subscription_id) USING (message_id, subscription_id)
+    WHERE i.ctid = p.place;
     GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved < cardinality(fit.messages) THEN        -- it was settled, or became due, between our look and our move
-        UPDATE buslog.replay_items i SET state = 'skipped', reason = 'in flight'
-        WHERE i.ctid = ANY (buslog.places_of(r.id, fit.messages, fit.subscriptions)) AND i.state = 'waiting';
-        passed := passed + cardinality(fit.messages) - moved;
+    IF moved < cardinality(picked.messages) THEN     -- no reason: settled, or due, between our look and our move
+        UPDATE buslog.replay_items i SET state = 'skipped', reason = coalesce(l.why, 'in flight')
+        FROM unnest(picked.places, picked.messages, picked.subscriptions) AS p (place, message_id, subscription_id)
+        JOIN buslog.look_at_items(r.verb, picked.messages, picked.subscriptions, picked.generations) AS l
+            USING (message_id, subscription_id)
+        WHERE i.ctid = p.place AND i.state = 'waiting';
+        GET DIAGNOSTICS passed = ROW_COUNT;
     END IF;
     INSERT INTO buslog.operations (actor, verb, message_id, subscription, reason, outcome)
-    SELECT r.actor, r.verb, t.message_id, s.subscription, r.reason, jsonb_build_object('from', f.was, 'run', r.id)
-    FROM unnest(done.messages, done.subscriptions) AS t (message_id, subscription_id)
-    JOIN unnest(fit.messages, fit.subscriptions, fit.states) AS f (message_id, subscription_id, was)
-        USING (message_id, subscription_id)
+    SELECT r.actor, r.verb, t.message_id, s.subscription, r.reason, jsonb_build_object('from', t.was, 'run', r.id)
+    FROM unnest(done.messages, done.subscriptions, done.states) AS t (message_id, subscription_id, was)
     JOIN buslog.subscriptions s ON s.id = t.subscription_id;
 END $$;
 
@@ -293,6 +298,7 @@ BEGIN
         IF r.state = 'waiting' THEN
             r.state := CASE WHEN r.canary > 0 THEN 'canary' ELSE 'running' END;
             r.paced_at := clock_timestamp();
+            r.followed_at := clock_timestamp();
         END IF;
 
         IF r.sent > 0 AND (r.state <> 'running' OR r.waiting = 0 OR r.followed_at < clock_timestamp() - interval '0.5 s') THEN
@@ -316,6 +322,7 @@ BEGIN
             ELSIF r.sent = 0 THEN                    -- again, when some were skipped
                 step := buslog.send_items(r, (r.canary - canary.succeeded)::integer, true);
                 moved := step.moved;
+                r.reached := step.reached;
                 r.waiting := r.waiting - step.moved - step.passed;
                 r.sent := r.sent + step.moved;
             END IF;
@@ -328,6 +335,7 @@ BEGIN
             IF budget > 0 THEN
                 step := buslog.send_items(r, least(budget, places), false);
                 moved := step.moved;
+                r.reached := step.reached;
                 r.waiting := r.waiting - step.moved - step.passed;
                 IF r.verb = 'cancel' THEN
                     r.cancelled := r.cancelled + step.moved;
@@ -360,7 +368,7 @@ BEGIN
                 (clock_timestamp() - r.progressed_at) / 10)) END;
         UPDATE buslog.replays p SET
             state = r.state, stopped_why = r.stopped_why, waiting = r.waiting, sent = r.sent, succeeded = r.succeeded,
-            failed_again = r.failed_again, cancelled = r.cancelled, skipped = r.skipped, paced_at = r.paced_at,
+            failed_again = r.failed_again, cancelled = r.cancelled, skipped = r.skipped, paced_at = r.paced_at, reached = r.reached,
             followed_at = r.followed_at, progressed_at = r.progressed_at, ended_at = r.ended_at, next_at = r.next_at
             WHERE p.id = r.id;
     END IF;
