@@ -74,13 +74,14 @@ def of_time(seen: Overview) -> list[Number]:
     ran = replace(filter_, states=(State.SUCCEEDED, State.FAILED))
     return [
         Number("messages", "Messages", f"{series.messages:,}", "In the Log", frame.LOG, filter_,
-               help="Emitted in this time.", over_time=[point.messages for point in series.points], color="blue"),
+               help="Emitted in this time.", over_time=[point.messages for point in series.points],
+               color=charts.MESSAGES),
         Number("errors", "Errors", f"{series.errors:,}", "What raised", frame.LOG, replace(filter_, raised=True),
                help="Attempts that raised, of messages of this time. The list shows their deliveries, also those that "
-               "have succeeded since.", over_time=[point.errors for point in series.points], color="orange"),
+               "have succeeded since.", over_time=[point.errors for point in series.points], color=charts.ERRORS),
         Number("failures", "Failures", f"{series.failures:,}", "In Failures", frame.FAILURES, filter_,
                help="Deliveries that ended failed and wait for a person.",
-               over_time=[point.failures for point in series.points], color="red"),
+               over_time=[point.failures for point in series.points], color=charts.FAILURES),
         Number("rate", "Failure rate", numbers.share(seen.failure_rate), "What ended", frame.LOG, ran,
                f"{seen.failed:,} of {seen.failed + seen.succeeded:,}",
                help="Failed ÷ (succeeded + failed). What a person cancelled counts as neither."),

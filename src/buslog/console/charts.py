@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 import streamlit as st
-from plotly.subplots import make_subplots
 
 from buslog.console import clock
 from buslog.insights import Point, Release, Series
@@ -24,6 +23,12 @@ LABELLED = 4  # releases; more would lie over one another
 LABEL_LENGTH = 14
 
 What = Literal["messages", "errors", "failures"]
+_KINDS: tuple[tuple[What, str, str], ...] = (
+    ("messages", MESSAGES, ""),
+    ("errors", ERRORS, "/"),
+    ("failures", FAILURES, ""),
+)
+_PANELS = ([0.56, 1.0], [0.28, 0.5], [0.0, 0.22])  # from the top: the first is twice as high
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +64,31 @@ def activity(series: Series, releases: Sequence[Release] = ()) -> go.Figure:
     `customdata` carries what a bar counts: its two ends, which it is, and a word when it does not count all of its
     bucket.
     """
+    # As one description: put together by calls, Plotly checks the figure at each of them (22 ms, and not 4).
+    lines, labels = _marks(series, releases)
+    return go.Figure(
+        {"data": list(_bars(series)), "layout": {**_layout(series), "shapes": lines, "annotations": labels}}
+    )
+
+
+def _bars(series: Series) -> Iterator[dict[str, Any]]:
     points, now = series.points, clock.now()
     notes = [_note(series, point, now) for point in points]
-    opacity = [PARTIAL if note else 1.0 for note in notes]
-    length = series.bucket / timedelta(milliseconds=1)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.5, 0.25, 0.25], vertical_spacing=0.06)
-    for row, what, color, pattern in (
-        (1, "messages", MESSAGES, ""),
-        (2, "errors", ERRORS, "/"),
-        (3, "failures", FAILURES, ""),
-    ):
+    ends = [[end.isoformat() for end in series.ends(point)] for point in points]
+    for panel, (what, color, pattern) in enumerate(_KINDS, 1):
         if what == "errors" and not series.knows_errors:
             continue
         name = "deliveries" if what == "messages" and series.counts_rows else what
-        figure.add_trace(
-            go.Bar(
-                x=[point.at for point in points],
-                y=[getattr(point, what) for point in points],
-                xperiod=length, xperiod0=points[0].at if points else None, xperiodalignment="middle",
-                name=name.capitalize(),
-                customdata=[
-                    [*(end.isoformat() for end in series.ends(point)), what, note]
-                    for point, note in zip(points, notes, strict=True)
-                ],
-                marker={"color": color, "opacity": opacity, "line": {"width": 0},
-                        "pattern": {**_HATCH, "shape": pattern}},
-                hovertemplate=f"%{{y:,}} {name}%{{customdata[3]}}<extra></extra>",
-            ),
-            row=row, col=1,
-        )  # fmt: skip
-    _dress(figure, series)
-    _mark(figure, series, releases)
-    return figure
+        yield {
+            "type": "bar", "name": name.capitalize(), "xaxis": f"x{panel}", "yaxis": f"y{panel}",
+            "x": [point.at for point in points], "y": [getattr(point, what) for point in points],
+            "xperiod": series.bucket / timedelta(milliseconds=1), "xperiod0": points[0].at if points else None,
+            "xperiodalignment": "middle",
+            "customdata": [[*both, what, note] for both, note in zip(ends, notes, strict=True)],
+            "marker": {"color": color, "opacity": [PARTIAL if note else 1.0 for note in notes], "line": {"width": 0},
+                       "pattern": {**_HATCH, "shape": pattern}},
+            "hovertemplate": f"%{{y:,}} {name}%{{customdata[3]}}<extra></extra>",
+        }  # fmt: skip
 
 
 def _note(series: Series, point: Point, now: datetime) -> str:
@@ -100,42 +98,56 @@ def _note(series: Series, point: Point, now: datetime) -> str:
     return " of a part" if until - since < series.bucket else ""
 
 
-def _dress(figure: go.Figure, series: Series) -> None:
-    figure.update_layout(
-        height=370, margin={"l": 8, "r": 8, "t": 34, "b": 4}, bargap=0.18, barmode="group",
-        hovermode="x unified", dragmode=False, showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.14, "yanchor": "top"},
-    )  # fmt: skip
-    figure.update_xaxes(showgrid=False, tickformatstops=_TICKS, hoverformat=_hover_format(series.bucket))
-    if series.points:
-        figure.update_xaxes(range=[series.points[0].at, series.points[-1].at + series.bucket])
-    kinds: tuple[What, ...] = ("messages", "errors", "failures")
-    for row, most in enumerate((_most(series, kind) for kind in kinds), 1):
+def _layout(series: Series) -> dict[str, Any]:
+    layout: dict[str, Any] = {
+        # Fixed: where Plotly fits them to the labels, it draws everything twice.
+        "height": 370, "margin": {"l": 40, "r": 8, "t": 34, "b": 40, "autoexpand": False},
+        "bargap": 0.18, "barmode": "group",
+        "hovermode": "x unified", "showlegend": True,
+        "legend": {"orientation": "h", "x": 0, "y": 1.14, "yanchor": "top"},
+        # What Streamlit sets where they are missing, each with another drawing of all bars.
+        "dragmode": "pan", "clickmode": "event+select",
+    }  # fmt: skip
+    for panel, ((what, *_), domain) in enumerate(zip(_KINDS, _PANELS, strict=True), 1):
+        is_last = panel == len(_KINDS)
+        most = max((getattr(point, what) for point in series.points), default=0)
         # Whole numbers only, and an empty panel that does not pretend to a scale.
-        ticks = 3 if row == 1 else 1
-        figure.update_yaxes(
-            row=row, col=1, rangemode="tozero", gridcolor=_GRID, zeroline=False, tickformat="~s", nticks=ticks + 1,
-            range=[0, most * 1.12 if most else 1], dtick=1 if most <= ticks else None,
-            showticklabels=most > 0, automargin=True, fixedrange=True,
-        )  # fmt: skip
+        ticks = 3 if panel == 1 else 1
+        layout[f"xaxis{panel}"] = {
+            "anchor": f"y{panel}", "domain": [0, 1], "matches": None if is_last else f"x{len(_KINDS)}",
+            "showticklabels": is_last, "showgrid": False, "tickformatstops": _TICKS, "fixedrange": True,
+            "hoverformat": _hover_format(series.bucket),
+            "range": [series.points[0].at, series.points[-1].at + series.bucket] if series.points else None,
+        }  # fmt: skip
+        layout[f"yaxis{panel}"] = {
+            "anchor": f"x{panel}", "domain": domain, "rangemode": "tozero", "gridcolor": _GRID, "zeroline": False,
+            "tickformat": "~s", "nticks": ticks + 1, "range": [0, most * 1.12 if most else 1],
+            "dtick": 1 if most <= ticks else None, "showticklabels": most > 0, "fixedrange": True,
+        }  # fmt: skip
+    return layout
 
 
-def _mark(figure: go.Figure, series: Series, releases: Sequence[Release]) -> None:
+def _marks(series: Series, releases: Sequence[Release]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A line where a release was first seen; the newest with their labels."""
     if not series.points:
-        return
+        return [], []
     first, last = series.points[0].at, series.points[-1].at + series.bucket
-    for place, release in enumerate(one for one in releases if first <= one.first_seen <= last):
-        line = {"width": 1, "dash": "dot", "color": _LINE}
-        figure.add_shape(type="line", x0=release.first_seen, x1=release.first_seen, xref="x", y0=0, y1=1,
-                         yref="paper", line=line)  # fmt: skip
-        if place < LABELLED:
-            label = release.version if len(release.version) <= LABEL_LENGTH else f"{release.version[:LABEL_LENGTH]}…"
-            is_late = release.first_seen > last - (last - first) * 0.12
-            figure.add_annotation(
-                x=release.first_seen, xref="x", y=1, yref="paper", text=escape(label), showarrow=False,
-                xanchor="right" if is_late else "left", yanchor="top", yshift=-13 * place, font={"size": 11},
-            )  # fmt: skip
+    seen = [one for one in releases if first <= one.first_seen <= last]
+    line = {"width": 1, "dash": "dot", "color": _LINE}
+    lines = [
+        {"type": "line", "x0": one.first_seen, "x1": one.first_seen, "xref": "x", "y0": 0, "y1": 1, "yref": "paper",
+         "line": line}
+        for one in seen
+    ]  # fmt: skip
+    labels = []
+    for place, one in enumerate(seen[:LABELLED]):
+        label = one.version if len(one.version) <= LABEL_LENGTH else f"{one.version[:LABEL_LENGTH]}…"
+        is_late = one.first_seen > last - (last - first) * 0.12
+        labels.append({
+            "x": one.first_seen, "xref": "x", "y": 1, "yref": "paper", "text": escape(label), "showarrow": False,
+            "xanchor": "right" if is_late else "left", "yanchor": "top", "yshift": -13 * place, "font": {"size": 11},
+        })  # fmt: skip
+    return lines, labels
 
 
 def alt(series: Series) -> str:
@@ -158,10 +170,6 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _most(series: Series, what: What) -> int:
-    return max((getattr(point, what) for point in series.points), default=0)
-
-
 def _hover_format(bucket: timedelta) -> str:
     if bucket >= timedelta(days=1):
         return "%Y-%m-%d"
@@ -169,7 +177,7 @@ def _hover_format(bucket: timedelta) -> str:
 
 
 _MINUTE, _DAY = 60_000, 86_400_000
-_TICKS = [
+_TICKS: list[dict[str, Any]] = [
     {"dtickrange": [None, _MINUTE], "value": "%H:%M:%S"},
     {"dtickrange": [_MINUTE, _DAY], "value": "%H:%M\n%d %b"},
     {"dtickrange": [_DAY, "M1"], "value": "%d %b\n%Y"},

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import streamlit as st
 
-from buslog.console import filters
+from buslog.console import filters, sparkline, words
 from buslog.filter import Filter
 from buslog.insights import Subscriber
 
@@ -26,7 +25,7 @@ class Number:
     more: str | None = None
     help: str | None = None
     over_time: Sequence[int] | None = None
-    color: Literal["off", "blue", "orange", "red"] = "off"
+    color: str = ""
     also: tuple[str, str, dict[str, str | list[str]]] | None = None  # another link: label, page, parameters
 
     @property
@@ -42,10 +41,11 @@ def cards(numbers: Sequence[Number], *, key: str, columns: int = 4) -> None:
     with st.grid(columns, min_column_width=150, gap="small"):
         for number in numbers:
             with st.container(border=True, gap="xxsmall", height="stretch", key=f"{key}.{number.key}"):
-                st.metric(
-                    number.label, number.value, number.more, delta_color=number.color, delta_arrow="off",
-                    help=number.help, chart_data=number.over_time, chart_type="bar",
-                )  # fmt: skip
+                st.metric(number.label, number.value, number.more, delta_color="off", delta_arrow="off",
+                          help=number.help)  # fmt: skip
+                if number.over_time:
+                    alt = words.OVER_TIME_OF.format(what=number.label)
+                    sparkline.show(number.over_time, color=number.color, alt=alt)
                 for label, page, params in number.links:
                     st.page_link(page, label=label, icon=":material/arrow_forward:", icon_position="right",
                                  query_params=params)  # fmt: skip

@@ -27,6 +27,8 @@ _FIXED: dict[str, Any] = {
     "server.showEmailPrompt": False,
     "server.maxUploadSize": 10,
     "runner.magicEnabled": False,
+    # All garbage of the process, looked for after every run of a script: Python does it itself, when it is due.
+    "runner.postScriptGC": False,
 }
 
 _SHARED: dict[str, Any] = {

@@ -134,6 +134,7 @@ NOT_SHOWN_MORE = "It is our fault, not yours. Reference {reference}: the dashboa
 OVERVIEW_LIVE = "Live"
 OVERVIEW_LIVE_HELP = "Looks again every ten seconds."
 OVERVIEW_NOT_LIVE = "Looked at again only when you ask: a chart of a week or more does not change while you watch."
+OVER_TIME_OF = "{what} over time"
 OVERVIEW_IGNORES = (
     "Unfinished, commands: as they are now, whatever time is chosen. Duration: of all names. Workers: of the whole bus."
 )
