@@ -12,13 +12,14 @@ from buslog.console import (
     many,
     markup,
     problems,
+    shared,
     tables,
     words,
 )
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
 from buslog.errors import DatabaseUnavailable
 from buslog.filter import Filter, Range
-from buslog.insights import Cursor, Page
+from buslog.insights import Cursor, Insights, Page
 
 LOOK_EVERY = 10.0  # seconds between looks for new rows
 TOP = "log.top"  # the filter that is looked at, and its newest row when the reader came
@@ -84,7 +85,7 @@ def pager(page: Page) -> None:
 @st.fragment(run_every=LOOK_EVERY if not filter_.until else None)
 def offer_new(than: Cursor) -> None:
     with problems.shown():
-        fresh = insights.newer(filter_, than)
+        fresh = shared.read(Insights.newer, filter_, than).value
         if fresh and st.button(words.NEW_ROWS.format(count=fresh), icon=":material/arrow_upward:", key="log.new"):
             turn_to_newest()
             st.rerun()

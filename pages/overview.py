@@ -7,12 +7,26 @@ from datetime import datetime
 import streamlit as st
 
 from buslog import visits
-from buslog.console import access, acting, charts, clock, duty, filters, frame, markup, numbers, problems, tables, words
+from buslog.console import (
+    access,
+    acting,
+    charts,
+    clock,
+    duty,
+    filters,
+    frame,
+    markup,
+    numbers,
+    problems,
+    shared,
+    tables,
+    words,
+)
 from buslog.console.filters import FilterBar
 from buslog.console.numbers import Number
 from buslog.errors import BuslogError
 from buslog.filter import Filter, Range
-from buslog.insights import LiveWorker, Overview
+from buslog.insights import Insights, LiveWorker, Overview
 from buslog.insights.overview import open_of
 from buslog.message import State
 
@@ -55,7 +69,7 @@ def news() -> None:
     if before is None:
         return
     new = Filter(names=filter_.names, subscription=filter_.subscription, states=(State.FAILED,), ended_since=before)
-    count, ago = insights.count(new), clock.ago(before)
+    count, ago = shared.read(Insights.count, new).value, clock.ago(before)
     if not count:
         markup.quiet(words.OVERVIEW_NOTHING_NEW.format(ago=ago))
         return
@@ -122,29 +136,30 @@ def go_to(picked: charts.Picked) -> None:
     st.switch_page(page, query_params=filters.explicit(behind))
 
 
-def chart(seen: Overview) -> None:
+def chart(seen: Overview, at: datetime) -> None:
     series = seen.series
     with st.container(border=True):
         key = f"overview.chart.{hash(filter_)}"
         charts.show(series, key=key, on_pick=go_to, releases=seen.releases)
         releases = words.CHART_RELEASES if seen.releases else ""
-        as_of = f"As of {clock.time_of_day(clock.now())} {clock.zone()}."
+        as_of = f"As of {clock.time_of_day(at)} {clock.zone()}."
         markup.quiet(f"{words.chart_note(series, clock.lasted(series.bucket))} {releases} {as_of}")
 
 
 def activity(alive: list[LiveWorker]) -> None:
-    seen = insights.overview(filter_)
+    looked = shared.read(Insights.overview, filter_)
+    seen = looked.value
     numbers.cards([*of_time(seen), *of_now(seen, alive)], key="overview.card")
     markup.quiet(words.OVERVIEW_IGNORES)
     if seen.series.messages:
-        chart(seen)
+        chart(seen, looked.at)
     else:
         nothing_in_this_time()
 
 
 def failures() -> None:
     st.subheader("Failures")
-    groups = insights.failure_groups(filter_).groups
+    groups = shared.read(Insights.failure_groups, filter_).value.groups
     if not groups:
         markup.quiet(words.ALL_IS_WELL)
         return
@@ -165,7 +180,7 @@ def workers(alive: list[LiveWorker]) -> None:
 
 
 def nothing_in_this_time() -> None:
-    outside = insights.outside(filter_)
+    outside = shared.read(Insights.outside, filter_).value
     title = words.OVERVIEW_NOTHING_LIKE_IT if filter_.is_narrow else words.OVERVIEW_NOTHING
     with st.container(border=True):
         markup.title(title, quiet=f"{outside.older} older, {outside.newer} newer.")
@@ -174,8 +189,8 @@ def nothing_in_this_time() -> None:
 
 def parts() -> None:
     # The cheapest read comes first: a database that is down is said once, a slow read only where it stands.
-    alive = insights.live_workers()
-    if not insights.names():
+    alive = shared.read(Insights.live_workers).value
+    if not shared.read(Insights.names).value:
         st.subheader(words.NOTHING_YET)
         markup.quiet(words.NOTHING_YET_MORE)
         st.code(words.NOTHING_YET_HOW, language="sql")

@@ -49,6 +49,7 @@ def serve(
     config = uvicorn.Config(
         st.App(find_app(), **options(is_insecure=is_insecure)), host=host, port=port, log_level="warning",
         access_log=False, server_header=False, ws="websockets-sansio", timeout_graceful_shutdown=STOP_SECONDS,
+        ws_per_message_deflate=False,  # a tenth of what a refresh costs, for a second of waiting on a modem
         log_config=None if logs.are_json() else LOGGING_CONFIG,
     )  # fmt: skip
     _Server(config, ready).run()
