@@ -137,3 +137,14 @@ def test_what_is_paused_in_the_browser_is_claimed_by_nobody_until_it_is_resumed(
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     assert bus.run(claim, bus.start_worker()) == [(1,)]
+
+
+@pytest.mark.parametrize("path", ["", "failures?show=deliveries&range=all", "log?range=all"])
+def test_a_page_names_every_script_that_it_will_need(filled: Dashboard, page: Page, path: str) -> None:
+    loaded: set[str] = set()
+    page.on("request", lambda request: loaded.add(request.url.rpartition("/")[2]))
+    page.goto(f"{filled.address}/{path}")
+    expect(page.get_by_test_id("stDataFrame").first.locator('[role="gridcell"]').first).to_be_attached()
+    html = page.request.get(f"{filled.address}/{path}").text()
+    missed = {script for script in loaded if script.endswith(".js") and script not in html}
+    assert missed <= {script for script in loaded if "Highlighter" in script or "hastscript" in script}

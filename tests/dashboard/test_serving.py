@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import time
 import urllib.error
 import urllib.request
@@ -10,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from streamlit import file_util
 
 from buslog import db
-from buslog.console import server
+from buslog.console import frame, server
+from buslog.console.assets import OF_PAGES, Files, hints
 from buslog.console.guard import Guard
 from buslog.console.routes import file_name
 from buslog.errors import Misconfigured
@@ -80,6 +84,59 @@ async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
     )
     assert sent[0]["status"] == status
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+
+
+def asked(address: str, path: str, **headers: str) -> tuple[dict[str, str], bytes]:
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/{path}", headers=headers), timeout=10) as answer:
+        return dict(answer.headers.items()), answer.read()
+
+
+def named_scripts(html: str) -> list[str]:
+    return re.findall(r'<link rel="modulepreload" crossorigin href="./(static/js/[^"]+)">', html)
+
+
+def test_streamlits_files_come_packed_are_kept_for_ever_and_stand_behind_the_guard(dashboard: Dashboard) -> None:
+    headers, body = asked(dashboard.address, "failures", **{"Accept-Encoding": "gzip"})
+    assert headers["cache-control"] == "no-cache", "a new version of the page must be seen"
+    scripts = named_scripts(gzip.decompress(body).decode())
+    assert len(scripts) > 100
+    plain, packed = 0, 0
+    for script in scripts:
+        headers, body = asked(dashboard.address, script, **{"Accept-Encoding": "gzip, br"})
+        assert headers["content-encoding"] == "gzip"
+        assert "immutable" in headers["cache-control"]
+        assert headers["content-type"].startswith("text/javascript")
+        assert headers["x-content-type-options"] == "nosniff"
+        plain, packed = plain + len(gzip.decompress(body)), packed + len(body)
+    assert packed < plain / 3
+    headers, body = asked(dashboard.address, scripts[0])
+    assert "content-encoding" not in headers, "who takes no gzip is given none"
+    assert body.startswith((b"import", b"var", b"const", b"function", b"let"))
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        asked(dashboard.address, "static/../../../config.py", **{"Accept-Encoding": "gzip"})
+    missing.value.close()
+
+
+def test_a_chart_is_loaded_only_where_there_is_one() -> None:
+    assert sorted({stem for stems in OF_PAGES.values() for stem in stems}) == sorted(
+        {stem for stems in OF_PAGES.values() for stem in stems if any_script(stem)}
+    ), "Streamlit has no script of this name any more"
+    folder = Path(file_util.get_static_dir())
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    has_chart = {page for page in ("", *frame.PATHS) if any("PlotlyChart" in one for one in hints(folder, html, page))}
+    assert has_chart == {""}
+
+
+def any_script(stem: str) -> bool:
+    return any((Path(file_util.get_static_dir()) / "static" / "js").glob(f"{stem}.*.js"))
+
+
+def test_what_pages_name_is_packed_before_somebody_asks() -> None:
+    files = Files(["", "failures"])
+    files.pack_named()
+    html = gzip.decompress(files.pack("/failures").body).decode()
+    assert all(files.get(f"/{script}") for script in named_scripts(html))
+    assert files.get("/static/js/no-such-script.js") is None
 
 
 def test_told_to_be_insecure_a_dashboard_listens_everywhere(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,10 @@ from buslog.alerting.watch import Watch
 from buslog.config import settings as config
 from buslog.console import access, entrance, frame, problems, routes, settings
 from buslog.console import login as login_room
+from buslog.console.assets import Assets, Files
 from buslog.console.guard import LOOPBACK, Guard, is_loopback
 from buslog.errors import BuslogError, Misconfigured
+from buslog.filter import Filter
 from buslog.privacy import set_mask_fields
 
 _log = logging.getLogger("buslog.dashboard")
@@ -65,10 +69,11 @@ def options(*, is_insecure: bool = False) -> dict[str, Any]:
         Guard, pages=frame.PATHS, routes=[route.path.lstrip("/") for route in routes.ROUTES], login=login,
         hosts=[*LOOPBACK, *login_room.listed(config().allowed_hosts)], is_insecure=is_insecure,
     )  # fmt: skip
+    files = Files(["", *frame.PATHS])
     return {
         "routes": [*routes.ROUTES, *([entrance.ROUTE] if login else [])],
-        "middleware": [guard],
-        "lifespan": _lifespan,
+        "middleware": [guard, Middleware(Assets, files=files)],
+        "lifespan": partial(_lifespan, files=files),
         "on_script_error": problems.handle_script_error,
         "secrets": login.as_secrets() if login else {},
     }
@@ -94,7 +99,7 @@ def check_host(host: str, *, is_insecure: bool = False) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(_app: Any) -> AsyncIterator[None]:
+async def _lifespan(_app: Any, *, files: Files) -> AsyncIterator[None]:
     from buslog.console import charts, tables  # noqa: F401, PLC0415  (pandas and plotly: before the first reader)
 
     # Streamlit collects garbage after every run of a script. What is loaded now stays: it need not be looked at
@@ -105,9 +110,11 @@ async def _lifespan(_app: Any) -> AsyncIterator[None]:
         logs.take_in_others()
     await run_in_threadpool(_tell_mask)
     watch = await run_in_threadpool(_watch)
+    warming = asyncio.create_task(run_in_threadpool(_warm, files))
     try:
         yield
     finally:
+        await warming
         if watch is not None:
             await run_in_threadpool(watch.stop)
         access.close()
@@ -123,6 +130,19 @@ def _watch() -> Watch | None:
     watch = Watch(dsn, channels.configured(), config())
     watch.start()
     return watch
+
+
+def _warm(files: Files) -> None:
+    """What the first reader would wait for: files packed, a connection made, the longest read composed, a chart drawn.
+    It looks at nothing in somebody's name.
+    """
+    from buslog.console import charts  # noqa: PLC0415  (loaded by now)
+
+    files.pack_named()
+    try:
+        charts.activity(access.insights().overview(Filter()).series)
+    except BuslogError as error:
+        _log.info("the first page will be slower: %s", error)
 
 
 def _tell_mask() -> None:
