@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamlit.testing.v1 import AppTest
 
-from buslog.console import charts
+from buslog.console import charts, sparkline
 from buslog.insights import Point, Release, Series
 from tests.dashboard.conftest import Open, all_text
 
@@ -111,6 +111,23 @@ def test_a_release_is_a_line_with_its_label_shown_literally() -> None:
     layout = charts.activity(a_series(1, 2, 3), releases).layout
     assert len(layout.shapes) == 1, "one lies outside"
     assert [note.text for note in layout.annotations] == ["&lt;b&gt;2026.2&lt;/b&gt;"]
+
+
+def test_what_streamlit_would_set_on_a_chart_is_set_already() -> None:
+    """Where it is not, Streamlit sets it afterwards, and all bars are drawn once more."""
+    layout = charts.activity(a_series(1, 2, 3)).layout
+    assert (layout.clickmode, layout.dragmode) == ("event+select", "pan")
+    assert layout.margin.autoexpand is False
+    axes = [layout[f"{axis}axis{number}"] for axis in "xy" for number in ("", 2, 3)]
+    assert all(axis.fixedrange for axis in axes), "a drag moves the chart"
+
+
+def test_small_bars_are_one_image_whose_largest_is_as_high_as_there_is_room() -> None:
+    drawn = sparkline.svg([0, 5, 10], "#123456")
+    assert f"M1.5 {sparkline.HEIGHT / 2:.1f}V{sparkline.HEIGHT}" in drawn
+    assert f"M2.5 0.0V{sparkline.HEIGHT}" in drawn
+    assert "M0.5" not in drawn, "what is nought is not drawn"
+    assert drawn.count("<path") == 1
 
 
 def test_the_bar_that_is_clicked_says_its_time_and_what_it_counts() -> None:
