@@ -17,8 +17,8 @@ _GAP = 0.2  # of a bar's place
 def show(values: Sequence[int], *, color: str, alt: str) -> None:
     """Each value as a bar of the same width, the largest as high as there is room. color: as CSS has it."""
     st.html(
-        f'<img alt="{escape(alt)}" src="data:image/svg+xml,{quote(svg(values, color))}"'
-        f' style="display:block;width:100%;height:{HEIGHT}px">'
+        f'<div role="img" aria-label="{escape(alt)}" style="height:{HEIGHT}px;background:'
+        f'url(data:image/svg+xml,{quote(svg(values, color))}) 0 0/100% 100% no-repeat"></div>'
     )
 
 
