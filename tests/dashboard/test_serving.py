@@ -135,7 +135,9 @@ def test_what_pages_name_is_packed_before_somebody_asks() -> None:
     files = Files(["", "failures"])
     files.pack_named()
     html = gzip.decompress(files.pack("/failures").body).decode()
-    assert all(files.get(f"/{script}") for script in named_scripts(html))
+    scripts = named_scripts(html)
+    assert scripts
+    assert all(files.get(f"/{script}") for script in scripts)
     assert files.get("/static/js/no-such-script.js") is None
 
 
