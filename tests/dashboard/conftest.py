@@ -108,11 +108,18 @@ class Dashboard:
 @pytest.fixture(scope="module")
 def dashboard(server18: TestServer) -> Iterator[Dashboard]:
     """One server for the tests of a module; each uses keys of its own."""
-    from_conftest = sys.modules[type(server18).__module__]
-    dsn = server18.create()
-    with served(dsn) as address:
-        yield Dashboard(address, from_conftest.BusByHand(dsn))
-    server18.drop(dsn)
+    with dashboard_of(server18) as opened:
+        yield opened
+
+
+@contextmanager
+def dashboard_of(server: TestServer, **settings: str) -> Iterator[Dashboard]:
+    """A served dashboard of a fresh database."""
+    by_hand = sys.modules[type(server).__module__].BusByHand
+    dsn = server.create()
+    with served(dsn, **settings) as address:
+        yield Dashboard(address, by_hand(dsn))
+    server.drop(dsn)
 
 
 @contextmanager
