@@ -234,7 +234,12 @@ def test_a_forged_click_on_a_button_that_is_disabled_does_nothing(dashboard: Das
 
 def test_an_operator_by_claims_acts_until_demoted_and_then_at_once_no_more(dashboard: Dashboard, page: Page) -> None:
     first, second = failed(dashboard, "mended"), failed(dashboard, "kept")
-    log_in(page, f"{dashboard.address}/message?id={first}", "olga")
+    dashboard.bus.subscribe("wiping", "wipe", kind="command")
+    dashboard.bus.run("""UPDATE buslog.subscriptions SET policy = policy || '{"role": "admin"}'
+                         WHERE subscription = 'wiping'""")
+    log_in(page, f"{dashboard.address}/commands?command=wipe", "olga")
+    expect(page.get_by_role("button", name="Run wipe", disabled=True)).to_have_count(1)
+    page.goto(f"{dashboard.address}/message?id={first}")
     replay = page.get_by_role("button", name="Replay")
     expect(replay).to_have_count(1)  # what is drawn anew stands there twice for a moment
     replay.click()

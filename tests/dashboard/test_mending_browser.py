@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from buslog.console import words
+from buslog.embedded import binaries
 from buslog.insights import Verb
-from tests.dashboard.conftest import Dashboard, dashboard_of
+from tests.dashboard.conftest import Dashboard, dashboard_of, served
 from tests.dashboard.hands import four_times, settled
 from tests.dashboard.test_failures import fail as failures_of
 from tests.dashboard.test_failures import group_of
@@ -19,6 +22,8 @@ from tests.dashboard.test_replays_browser import carry_on, dialog_of_all, fail
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand, TestServer
+
+OPERATING = Path(__file__).parents[2] / "docs/operating.md"
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +248,9 @@ def test_a_run_is_stopped_in_its_midst_with_a_reason_and_the_rest_stays_where_it
     bus.work()
     carry_on(bus, 3)
     assert generations(bus, "stopped") == [(1, 4), (2, 1)]
+    page.get_by_role("link", name=words.ALL_RUNS).click()
+    card = page.get_by_test_id("stVerticalBlock").filter(has_text="failed · stopped").last
+    expect(card.get_by_text("1 of 4 settled")).to_be_visible()
     assert ("wrong filter",) in bus.run("SELECT reason FROM buslog.operations WHERE verb = 'stop'")
 
 
@@ -253,6 +261,8 @@ def test_a_cause_is_assigned_noted_and_all_of_it_is_replayed_and_nothing_else(da
     failures_of(bus, "no such customer", key="CAUSED-2", name="caused", times=2)
     cause = group_of(bus, "the disk is full")
     page.goto(f"{dashboard.address}/failures?group={cause.fingerprint}")
+    expect(page.get_by_text("3 failed in the last 24 hours")).to_be_visible()
+    expect(page.get_by_text(words.SINCE_RELEASE, exact=True)).to_be_visible()
     page.get_by_role("button", name=words.ASSIGN, exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label(words.CAUSE_PERSON).fill("Berta")
@@ -305,3 +315,34 @@ def test_a_masked_value_is_shown_to_an_admin_with_a_reason_and_a_key_is_erased_o
     assert bus.run("SELECT payload ? 'erased' FROM buslog.messages WHERE id = %s", message) == [(True,)]
     done = bus.run("SELECT DISTINCT verb, reason FROM buslog.operations WHERE verb IN ('unmask', 'erase') ORDER BY 1")
     assert done == [("erase", "request 118"), ("unmask", "ticket 12")]
+
+
+# ── what is kept ────────────────────────────────────────────────────────────────
+
+
+def test_a_dump_that_is_restored_shows_the_same_log_and_goes_on(
+    dashboard: Dashboard, server18: TestServer, page: Page, tmp_path: Path
+) -> None:
+    bus = dashboard.bus
+    fail(bus, "kept", 3)
+    waiting = bus.emit("kept", '{"a": 1}', key="kept")
+    restored = server18.create(empty=True)
+    in_operating = [line for line in OPERATING.read_text(encoding="utf-8").splitlines() if line.startswith("pg_")]
+    for line in in_operating:
+        command = line.replace("$OLD", bus.dsn).replace("$NEW", restored).replace("buslog.dump", f"{tmp_path}/dump")
+        subprocess.run([binaries(18) / command.split()[0], *command.split()[1:]], check=True, timeout=60)
+    with served(restored) as address:
+        page.goto(f"{address}/log?key=kept")
+        expect(page.get_by_text("4 rows:")).to_be_visible()
+        page.goto(f"{address}/message?id={waiting}")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("– cancelled").first).to_be_visible()
+        page.goto("about:blank")
+    again = type(bus)(restored)
+    again.subscribe("mail.kept", "kept")
+    again.emit("kept", key="kept")
+    again.work()
+    assert states(again, "kept") == {"failed": 3, "cancelled": 1, "succeeded": 1}
+    assert states(bus, "kept") == {"failed": 3, "pending": 1}
+    bus.work()
+    server18.drop(restored)
