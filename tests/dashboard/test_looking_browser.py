@@ -130,17 +130,6 @@ def test_each_filter_narrows_the_list_and_the_address_says_it_to_somebody_else(
     expect(page.get_by_role("button", name="error text: answer within")).to_be_visible()
 
 
-def test_a_long_list_comes_newest_first_by_pages_of_fifty(dashboard: Dashboard, page: Page) -> None:
-    dashboard.bus.run("SELECT buslog.emit('paged', '{}', 'P-' || n) FROM generate_series(1, 120) AS n")
-    page.goto(f"{dashboard.address}/log?name=paged")
-    first = page.get_by_test_id("stDataFrame").locator("tr[aria-rowindex='2']")
-    for button, key in ((None, "P-120"), (words.OLDER, "P-70"), (words.OLDER, "P-20"), (words.NEWER, "P-70"),
-                        (words.NEWEST, "P-120")):  # fmt: skip
-        if button:
-            page.get_by_role("button", name=re.compile(f"^{button}")).click()
-        expect(first).to_contain_text(key)
-
-
 def test_an_empty_list_says_whether_the_time_or_the_filter_leaves_it_empty(dashboard: Dashboard, page: Page) -> None:
     dashboard.bus.emit("bygone", key="BYGONE-2")
     dashboard.bus.add_history("bygone", f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%dT%H:%MZ}", "BYGONE-1")
@@ -292,6 +281,7 @@ def test_pasted_keys_are_run_after_a_look_at_them_and_followed(dashboard: Dashbo
     bus.work(**{"many.resync": "failed"})
     expect(page.get_by_text("3 of 3 ended")).to_be_visible()
     expect(page.get_by_text("✕ failed 3").first).to_be_visible()
+    settled(page)  # the last look at what has ended draws the page anew
     page.get_by_role("link", name=words.THE_FAILED).click()
     expect(rows(page, 3)).to_be_visible()
 
@@ -318,7 +308,7 @@ def test_subscribers_show_the_worst_first_with_their_figures_and_each_opens(dash
 # ── by keyboard ─────────────────────────────────────────────────────────────────
 
 
-def test_the_keyboard_turns_pages_looks_again_and_lists_its_keys_and_where_one_types_a_letter_is_a_letter(
+def test_pages_of_fifty_are_turned_by_button_and_key_and_where_one_types_a_letter_is_a_letter(
     dashboard: Dashboard, page: Page
 ) -> None:
     bus = dashboard.bus
@@ -326,7 +316,11 @@ def test_the_keyboard_turns_pages_looks_again_and_lists_its_keys_and_where_one_t
     page.goto(f"{dashboard.address}/log?name=keyed")
     first = page.get_by_test_id("stDataFrame").locator("tr[aria-rowindex='2']")
     expect(first).to_contain_text("K-120")
-    for shortcut, key in ((Shortcut.OLDER, "K-70"), (Shortcut.OLDER, "K-20"), (Shortcut.NEWER, "K-70"),
+    for label, key in ((words.OLDER, "K-70"), (words.OLDER, "K-20"), (words.NEWER, "K-70"), (words.NEWEST, "K-120")):
+        settled(page)
+        page.get_by_role("button", name=re.compile(f"^{label}")).click()
+        expect(first).to_contain_text(key)
+    for shortcut, key in ((Shortcut.OLDER, "K-70"), (Shortcut.NEWER, "K-120"), (Shortcut.OLDER, "K-70"),
                           (Shortcut.NEWEST, "K-120")):  # fmt: skip
         settled(page)
         page.keyboard.press(shortcut.lower())
