@@ -4,6 +4,7 @@ that nobody gave a button to.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,12 @@ from playwright.sync_api import Locator, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from tests.dashboard.conftest import SEE_SECONDS
+
 ROW = 34  # pixels; tables.ROW_HEIGHT
+SEEN = 3  # pixels, of a bar
 TICK, OPEN = 17, 32  # where in a row its box is, or the button that opens it
 HEARD = 5000  # milliseconds: a click that nothing followed by then was made before the grid listened
-SEE_SECONDS = 20
 LISTEN_IN = """
   const sockets = [];
   const Original = window.WebSocket;
@@ -66,6 +69,26 @@ def _click_until(grid: Locator, row: int, x: int, is_heard: Callable[[], bool]) 
         if is_heard():
             return
     raise AssertionError("the grid took no click")
+
+
+def click_bar(bars: Locator, until: re.Pattern[str]) -> None:
+    """Clicks the first bar of a chart that has a height, until the address says so. A chart is a place on the page too,
+    and what is drawn above it moves it.
+    """
+    page = bars.page
+    expect(bars.first).to_be_attached()
+    for _ in range(4):
+        settled(page)
+        boxes = [box for box in (bar.bounding_box() for bar in bars.all()) if box and box["height"] > SEEN]
+        x, y = boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+        try:
+            expect(page).to_have_url(until, timeout=HEARD)
+        except AssertionError:
+            continue
+        return
+    expect(page).to_have_url(until)
 
 
 def four_times(button: Locator) -> None:

@@ -268,6 +268,7 @@ def test_an_admin_gives_a_role_and_logs_out(dashboard: Dashboard, page: Page, br
     page.get_by_role("button", name="Give the role").click()
     expect(page.get_by_text("The role of ben@example.com: operator.")).to_be_visible()
     assert dashboard.bus.run("SELECT given::text FROM buslog.users WHERE person = 'ben@example.com'") == [("operator",)]
+    settled(page)
     page.get_by_role("button", name="Log out").click()
     page.get_by_role("button", name="End session").click()
     page.goto(f"{dashboard.address}/log")

@@ -352,7 +352,7 @@ def test_a_key_acknowledges_a_cause_and_asks_about_a_replay_but_sends_nothing(da
     expect(page.get_by_role("button", name=words.ACKNOWLEDGE)).to_be_enabled()
     settled(page)
     page.keyboard.press(Shortcut.ACKNOWLEDGE.lower())
-    expect(page.get_by_text("◐ acknowledged")).to_be_visible()
+    expect(page.get_by_text("◐ acknowledged").first).to_be_visible()
     tick_row(page.get_by_test_id("stDataFrame"), 0)
     expect(page.get_by_role("button", name="Replay 1 delivery")).to_be_enabled()
     settled(page)
