@@ -150,6 +150,7 @@ def dashboard_process(dsn: str, *options: str, **settings: str) -> tuple[subproc
         _wait_for(process, address)
     except AssertionError:
         process.kill()
+        process.communicate()
         raise
     return process, address
 
