@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.dashboard.conftest import Dashboard, dashboard_process
+from tests.dashboard.hands import settled
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -43,6 +44,8 @@ def fail(bus: BusByHand, name: str, number: int) -> None:
 def dialog_of_all(page: Page, address: str, key: str, number: int) -> Locator:
     """Opens Failures of a key, folds out what can be done to all of it, and presses replay."""
     page.goto(f"{address}/failures?show=deliveries&key={key}")
+    expect(page.get_by_text("All that match this filter")).to_be_visible()
+    settled(page)
     page.get_by_text("All that match this filter").click()
     page.get_by_role("button", name=f"Replay all {number} that failed").click()
     dialog = page.get_by_role("dialog")
