@@ -14,7 +14,7 @@ if before is not None and not (before.isascii() and before.isdecimal() and len(b
 
 with frame.header(words.ALERTS):
     alerting.new_button()
-    st.button("Refresh", icon=":material/refresh:")
+    frame.refresh()
 rules = insights.alert_rules()
 alerting.show_look(insights.last_look(), rules)
 alerting.show_rules(rules)

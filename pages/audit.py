@@ -6,6 +6,7 @@ import streamlit as st
 
 from buslog.console import access, acting, auditing, clock, frame, markup, routes, tables, terminal, words
 from buslog.console.filters import PAGE_PARAMETERS
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import NotFound
 from buslog.insights import AuditCursor, AuditFilter, AuditPage
 
@@ -23,7 +24,7 @@ def listed() -> None:
         nothing(filter_, is_beyond=bool(cursors))
         return
     with actions:
-        st.button("Refresh", icon=":material/refresh:")
+        frame.refresh()
         markup.download(words.EXPORT_CSV, routes.audit_address(filter_), help_=words.AUDIT_EXPORT_HELP)
     key = f"audit.{page.rows[0].cursor}.{len(page.rows)}"
     tables.audit_table(page.rows, key=key, key_field=insights.key_field(), on_open=bar.open)
@@ -47,11 +48,12 @@ def nothing(filter_: AuditFilter, *, is_beyond: bool) -> None:
 
 def pager(page: AuditPage, *, is_newest: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Newest", icon=":material/first_page:", disabled=is_newest, on_click=bar.turn)
+        st.button("Newest", icon=":material/first_page:", disabled=is_newest, on_click=bar.turn,
+                  shortcut=Shortcut.NEWEST)  # fmt: skip
         st.button("Newer", icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
-                  kwargs={"newer": str(page.newer)})  # fmt: skip
+                  kwargs={"newer": str(page.newer)}, shortcut=Shortcut.NEWER)  # fmt: skip
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
-                  kwargs={"older": str(page.older)})  # fmt: skip
+                  kwargs={"older": str(page.older)}, shortcut=Shortcut.OLDER)  # fmt: skip
         markup.quiet(words.AUDIT_ONLY_GROWS)
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from buslog.console import access, acting, clock, exporting, frame, groups, many, markup, tables, words
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import InvalidFilter, NotFound
 from buslog.filter import Filter, Range
 from buslog.insights import Cursor, FailureGroups, GroupStatus
@@ -56,7 +57,7 @@ def causes() -> None:
         nothing_failed()
         return
     with actions:
-        st.button("Refresh", icon=":material/refresh:")
+        frame.refresh()
         exporting.menu(filter_, words.ALL_FAILURES)
     switch(found.by_status)
     if show == DELIVERIES:
@@ -88,7 +89,7 @@ def one_cause() -> None:
     st.subheader(words.DELIVERIES)
     if group.count:
         with actions:
-            st.button("Refresh", icon=":material/refresh:")
+            frame.refresh()
             exporting.menu(filter_, f"{group.count} failures")
         deliveries()
     else:
@@ -110,11 +111,12 @@ def deliveries() -> None:
     with above:
         many.selected(chosen, filter_, key="failures")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn)
+        st.button("Newest", icon=":material/first_page:", disabled=not cursors, on_click=bar.turn,
+                  shortcut=Shortcut.NEWEST)  # fmt: skip
         st.button("Newer", icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
-                  kwargs={"newer": str(page.newer)})  # fmt: skip
+                  kwargs={"newer": str(page.newer)}, shortcut=Shortcut.NEWER)  # fmt: skip
         st.button("Older", icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
-                  kwargs={"older": str(page.older)})  # fmt: skip
+                  kwargs={"older": str(page.older)}, shortcut=Shortcut.OLDER)  # fmt: skip
         moment = f"{clock.time_of_day(clock.now())} {clock.zone()}"
         markup.quiet(words.FAILED_AS_OF.format(count=insights.count(filter_), moment=moment))
     many.buttons(filter_)

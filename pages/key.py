@@ -19,6 +19,7 @@ from buslog.console import (
     problems,
     words,
 )
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import InvalidFilter
 from buslog.filter import Filter, Range
 from buslog.insights import Count, KeyPage, Tally
@@ -85,11 +86,14 @@ def pager(page: KeyPage, at: str) -> None:
         st.button(words.KEY_OLDEST, icon=":material/first_page:", disabled=not page.has_older, on_click=turn,
                   key=f"oldest.{at}")  # fmt: skip
         st.button(words.KEY_OLDER, icon=":material/chevron_left:", disabled=not page.has_older, on_click=turn,
-                  kwargs={"before": str(page.messages[0].id)}, key=f"older.{at}")  # fmt: skip
+                  kwargs={"before": str(page.messages[0].id)}, key=f"older.{at}",
+                  shortcut=Shortcut.OLDER if at == "above" else None)  # fmt: skip
         st.button(words.KEY_NEWER, icon=":material/chevron_right:", disabled=not page.has_newer, on_click=turn,
-                  kwargs={"after": str(page.messages[-1].id)}, key=f"newer.{at}")  # fmt: skip
+                  kwargs={"after": str(page.messages[-1].id)}, key=f"newer.{at}",
+                  shortcut=Shortcut.NEWER if at == "above" else None)  # fmt: skip
         st.button(words.KEY_NEWEST, icon=":material/last_page:", disabled=not page.has_newer, on_click=turn,
-                  kwargs={"before": str(LAST)}, key=f"newest.{at}")  # fmt: skip
+                  kwargs={"before": str(LAST)}, key=f"newest.{at}",
+                  shortcut=Shortcut.NEWEST if at == "above" else None)  # fmt: skip
 
 
 def head(tally: Tally) -> None:

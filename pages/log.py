@@ -17,6 +17,7 @@ from buslog.console import (
     words,
 )
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import DatabaseUnavailable
 from buslog.filter import Filter, Range
 from buslog.insights import Cursor, Insights, Page
@@ -75,18 +76,24 @@ def nothing_found() -> None:
 
 def pager(page: Page) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(words.NEWEST, icon=":material/first_page:", disabled=not cursors, on_click=turn_to_newest)
+        st.button(words.NEWEST, icon=":material/first_page:", disabled=not cursors, on_click=turn_to_newest,
+                  shortcut=Shortcut.NEWEST)  # fmt: skip
         st.button(words.NEWER, icon=":material/chevron_left:", disabled=page.newer is None, on_click=bar.turn,
-                  kwargs={"newer": str(page.newer)})  # fmt: skip
+                  kwargs={"newer": str(page.newer)}, shortcut=Shortcut.NEWER)  # fmt: skip
         st.button(words.OLDER, icon=":material/chevron_right:", disabled=page.older is None, on_click=bar.turn,
-                  kwargs={"older": str(page.older)})  # fmt: skip
+                  kwargs={"older": str(page.older)}, shortcut=Shortcut.OLDER)  # fmt: skip
 
 
 @st.fragment(run_every=LOOK_EVERY if not filter_.until else None)
 def offer_new(than: Cursor) -> None:
     with problems.shown():
         fresh = shared.read(Insights.newer, filter_, than).value
-        if fresh and st.button(words.NEW_ROWS.format(count=fresh), icon=":material/arrow_upward:", key="log.new"):
+        if fresh and st.button(
+            words.NEW_ROWS.format(count=fresh),
+            icon=":material/arrow_upward:",
+            key="log.new",
+            shortcut=Shortcut.NEW_ROWS,
+        ):
             turn_to_newest()
             st.rerun()
 
@@ -126,7 +133,7 @@ if page.rows:
     with actions:
         if newest:
             offer_new(newest)
-        st.button(words.REFRESH, icon=":material/refresh:", on_click=forget_top)
+        frame.refresh(on_click=forget_top)
         exporting.menu(filter_, words.ALL_ROWS)
     markup.quiet(told())
     over_time()

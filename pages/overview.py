@@ -42,7 +42,7 @@ with frame.header("Overview"):
         words.OVERVIEW_LIVE, value=True, key="overview.live", persist_state="session", disabled=not can_be_live,
         help=words.OVERVIEW_LIVE_HELP if can_be_live else words.OVERVIEW_NOT_LIVE,
     )  # fmt: skip
-    st.button("Refresh", icon=":material/refresh:")
+    frame.refresh()
 filter_ = bar.show()
 insights = access.insights()
 with problems.shown():

@@ -35,7 +35,7 @@ def everything() -> None:
             st.page_link(frame.REPLAYS, label="Newest", icon=":material/first_page:")
         return
     with actions:
-        st.button("Refresh", icon=":material/refresh:")
+        frame.refresh()
     shown, newest = found[:PAGE], found[0].id
     is_watching = any(run.is_under_way for run in shown)
 

@@ -31,7 +31,7 @@ SHOWN = 10  # deliveries, and groups of failures
 bar = FilterBar("subscribers", only=("subscription", "range"))
 acting.say()
 with frame.header("Subscribers"):
-    st.button("Refresh", icon=":material/refresh:")
+    frame.refresh()
 filter_ = bar.show()
 insights = access.insights()
 found = insights.subscribers(filter_)

@@ -19,6 +19,7 @@ from buslog.config import settings
 from buslog.console import words
 from buslog.desk import Actor
 from tests.dashboard.conftest import Dashboard, Open, all_text, served
+from tests.dashboard.hands import settled
 from tests.dashboard.test_permissions import ANNA, seen_by, with_login  # noqa: F401
 from tests.receivers import Received, http_receiver
 
@@ -163,10 +164,12 @@ def test_a_rule_is_made_changed_and_removed_in_dialogs_once_for_quick_clicks(das
     page.get_by_label(words.ALERT_NAME, exact=True).fill("Night watch")
     page.get_by_role("button", name=words.ALERT_SAVE).dblclick()
     expect(page.get_by_text("There has been no live worker for 60 s")).to_be_visible()
+    settled(page)
     page.get_by_role("button", name=words.ALERT_EDIT).click()
     page.get_by_label(words.ALERT_SECONDS).fill("120")
     page.get_by_role("button", name=words.ALERT_SAVE).click()
     expect(page.get_by_text("There has been no live worker for 2 min")).to_be_visible()
+    settled(page)
     page.get_by_role("button", name=words.ALERT_REMOVE).click()
     page.get_by_role("dialog").get_by_role("button", name=words.ALERT_REMOVE).click()
     expect(page.get_by_text(words.NO_ALERT_RULES)).to_be_visible()
@@ -188,6 +191,7 @@ def test_what_fires_leads_to_the_failures_of_its_filter_and_back(by_hand18: BusB
             if page.get_by_text("✕ firing for").count():
                 break
             page.wait_for_timeout(300)
+        settled(page)
         page.get_by_role("link", name=words.ALERT_SEE).click()
         expect(page).to_have_url(f"{address}/failures?subscription=mail%3Asend&range=all")
         page.go_back()

@@ -273,12 +273,12 @@ def test_the_line_names_who_is_on_duty_and_the_note_to_them() -> None:
 def test_a_row_opens_back_leads_to_the_list_and_the_csv_is_audited(dashboard: Dashboard, page: Page) -> None:
     from playwright.sync_api import expect
 
-    from tests.dashboard.test_browser import click_row
+    from tests.dashboard.hands import OPEN, click_row
 
     Privacy(dashboard.bus.dsn, Actor("=anna", "cli")).exported("log", {"filter": "key=S-1"})
     page.goto(f"{dashboard.address}/audit?actor=%3Danna")
     opened = page.get_by_text("The same from a terminal:")
-    click_row(page.get_by_test_id("stDataFrame"), 0, x=30, until=opened)
+    click_row(page.get_by_test_id("stDataFrame"), 0, x=OPEN, until=opened)
     expect(page.get_by_text("buslog export --key S-1")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("link", name="Export CSV")).to_be_visible()

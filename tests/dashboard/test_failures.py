@@ -300,7 +300,7 @@ def test_four_quick_clicks_resolve_once_and_the_life_is_seen(
     dialog.get_by_label("Reason").fill("release 1.4")
     confirm = dialog.get_by_role("button", name="Resolve")
     confirm.evaluate("button => { for (let i = 0; i < 4; i++) button.click() }")
-    expect(page.get_by_text("✓ resolved")).to_be_visible()
+    expect(page.get_by_text("✓ resolved").first).to_be_visible()
     expect(page.get_by_role("button", name="Reopen")).to_be_enabled()
     done = "SELECT reason FROM buslog.operations WHERE verb = 'resolve' AND outcome ->> 'group' = %s"
     assert dashboard.bus.run(done, cause.fingerprint) == [("release 1.4",)]
@@ -309,7 +309,7 @@ def test_four_quick_clicks_resolve_once_and_the_life_is_seen(
     page.reload()
     expect(page.get_by_text("came back once after it was resolved")).to_be_visible()
     page.get_by_role("button", name="Acknowledge").click()
-    expect(page.get_by_text("◐ acknowledged")).to_be_visible()
+    expect(page.get_by_text("◐ acknowledged").first).to_be_visible()
 
 
 def test_causes_fit_a_phone(dashboard: Dashboard, page: Page, cause: FailureGroup) -> None:

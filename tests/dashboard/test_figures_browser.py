@@ -11,6 +11,7 @@ from buslog.desk import Actor
 from buslog.message import DeliveryRef
 from buslog.operations import Operations
 from tests.dashboard.conftest import Dashboard
+from tests.dashboard.hands import click_bar, settled
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def test_each_number_leads_to_the_list_behind_it(
 ) -> None:
     page.goto(f"{filled.address}/?range=1h")
     expect(card(page, key).get_by_test_id("stMetricValue")).to_have_text(number)
+    settled(page)
     card(page, key).get_by_test_id("stPageLink-NavLink").first.click()
     heading, told = seen
     expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
@@ -80,6 +82,8 @@ def test_a_number_leads_to_its_own_list_though_another_was_looked_at_before(fill
     page.goto(f"{filled.address}/log?key=S-1&range=7d")
     expect(page.get_by_text("3 rows:")).to_be_visible()
     page.get_by_role("link", name="Overview").click()
+    expect(card(page, "messages")).to_be_visible()
+    settled(page)
     card(page, "messages").get_by_test_id("stPageLink-NavLink").first.click()
     expect(page.get_by_text("10 rows:")).to_be_visible()
 
@@ -89,12 +93,7 @@ def test_a_bar_leads_to_the_list_of_its_kind_and_time(filled: Dashboard, page: P
     page.set_viewport_size({"width": 1280, "height": 1300})
     page.goto(f"{filled.address}/?range=24h&name=departed")  # bars wide enough to hold all of the fixture's messages
     bars = page.locator(".js-plotly-plot .trace.bars").nth(kind).locator(".point path")
-    expect(bars.first).to_be_attached()
-    boxes = [box for box in (bar.bounding_box() for bar in bars.all()) if box and box["height"] > 3]
-    x, y = boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.click(x, y)
-    expect(page).to_have_url(re.compile(address))
+    click_bar(bars, re.compile(address))
     assert "name=departed" in page.url
     assert "from=" in page.url
     expect(page.get_by_test_id("stMain")).to_contain_text(re.compile(r"4\s*failed" if kind == 2 else "5 rows"))

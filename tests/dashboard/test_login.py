@@ -17,18 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from buslog.alerting.model import Rule, RuleKind
+from buslog.alerts import Alerts
+from buslog.console import words
+from buslog.console.routes import ROUTES
 from buslog.desk import Actor
+from buslog.filter import Filter
+from buslog.operations import Operations
 from buslog.people import People
+from buslog.replays import Replays
 from buslog.rights import Role
-from tests.dashboard.conftest import SEE_SECONDS, Dashboard, served
+from tests.dashboard.conftest import SEE_SECONDS, Dashboard, dashboard_of
+from tests.dashboard.hands import Forger, settled
 
 if TYPE_CHECKING:
     from tests.conftest import TestServer
@@ -39,12 +45,6 @@ PEOPLE: list[dict[str, Any]] = [
     {"sub": "olga", "email": "olga@example.com", "name": "Olga Operator", "groups": ["night-shift", "ops"]},
     {"sub": "adam", "email": "adam@example.com", "name": "Adam Admin", "groups": ["bosses"]},
 ]
-LISTEN_IN = """
-  const sockets = [];
-  const Original = window.WebSocket;
-  window.WebSocket = class extends Original { constructor(...all) { super(...all); sockets.push(this); } };
-  window.forge = (bytes) => sockets.at(-1).send(new Uint8Array(bytes));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +73,13 @@ def provider() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def dashboard(server18: TestServer, provider: str) -> Iterator[Dashboard]:
     """A dashboard with a login."""
-    by_hand = sys.modules[type(server18).__module__].BusByHand
-    dsn = server18.create()
-    with served(
-        dsn, BUSLOG_OIDC_METADATA_URL=provider, BUSLOG_OIDC_CLIENT_ID="buslog", BUSLOG_OIDC_CLIENT_SECRET="s3cret",
-        BUSLOG_OIDC_COOKIE_SECRET=SECRET, BUSLOG_OIDC_REDIRECT_URL="{address}/oauth2callback",
-        BUSLOG_OIDC_OPERATORS="ops, dispatch", BUSLOG_OIDC_ADMINS="bosses",
-    ) as address:  # fmt: skip
-        yield Dashboard(address, by_hand(dsn))
-    server18.drop(dsn)
+    with dashboard_of(
+        server18, BUSLOG_OIDC_METADATA_URL=provider, BUSLOG_OIDC_CLIENT_ID="buslog",
+        BUSLOG_OIDC_CLIENT_SECRET="s3cret", BUSLOG_OIDC_COOKIE_SECRET=SECRET, BUSLOG_MASK_FIELDS="*.email",
+        BUSLOG_OIDC_REDIRECT_URL="{address}/oauth2callback", BUSLOG_OIDC_OPERATORS="ops, dispatch",
+        BUSLOG_OIDC_ADMINS="bosses",
+    ) as opened:  # fmt: skip
+        yield opened
 
 
 @pytest.fixture
@@ -218,10 +216,11 @@ def test_somebody_comes_back_to_the_page_they_asked_for_and_a_viewer_looks_but_c
 
 def test_a_forged_click_on_a_button_that_is_disabled_does_nothing(dashboard: Dashboard, page: Page) -> None:
     message = failed(dashboard, "forged")
-    forger = Forger(page, f"id={message}")
+    forger = Forger(page)
     log_in(page, f"{dashboard.address}/message?id={message}", "vera")
     expect(page.get_by_role("button", name="Replay", disabled=True)).to_have_count(1)
-    assert forger.click("Replay").disabled
+    assert forger.button("Replay").disabled
+    forger.click("Replay")
     assert state_of(dashboard, message) == "failed"
     # The same message from somebody who may is as good as a click.
     People(dashboard.bus.dsn, Actor("local:test", "cli")).set_role("vera@example.com", Role.OPERATOR)
@@ -233,47 +232,14 @@ def test_a_forged_click_on_a_button_that_is_disabled_does_nothing(dashboard: Das
     dashboard.bus.work()
 
 
-class Forger:
-    """Reads what the server sends a page, and answers with clicks that nobody made, on the page's own websocket."""
-
-    def __init__(self, page: Page, query: str) -> None:
-        self._page, self._query = page, query
-        self._told: list[ForwardMsg] = []
-        page.add_init_script(LISTEN_IN)
-        page.on("websocket", lambda opened: opened.on("framereceived", self._hear))
-
-    def _hear(self, data: bytes | str) -> None:
-        if isinstance(data, bytes):
-            self._told.append(ForwardMsg.FromString(data))
-
-    def click(self, label: str) -> Any:
-        """Sends a click on the newest button of this label, and waits until the server has carried it out."""
-        button = [e.button for e in self._elements() if e.WhichOneof("type") == "button" and e.button.label == label][
-            -1
-        ]
-        forged = BackMsg()
-        forged.rerun_script.query_string = self._query
-        forged.rerun_script.page_script_hash = self._all("navigation")[-1].page_script_hash
-        state = forged.rerun_script.widget_states.widgets.add()
-        state.id, state.trigger_value = button.id, True
-        ended = len(self._all("script_finished"))
-        self._page.evaluate("(bytes) => window.forge(bytes)", list(forged.SerializeToString()))
-        give_up_at = time.monotonic() + SEE_SECONDS
-        while len(self._all("script_finished")) == ended:
-            assert time.monotonic() < give_up_at
-            self._page.wait_for_timeout(50)
-        return button
-
-    def _all(self, kind: str) -> list[Any]:
-        return [getattr(told, kind) for told in self._told if told.WhichOneof("type") == kind]
-
-    def _elements(self) -> list[Any]:
-        return [delta.new_element for delta in self._all("delta") if delta.WhichOneof("type") == "new_element"]
-
-
 def test_an_operator_by_claims_acts_until_demoted_and_then_at_once_no_more(dashboard: Dashboard, page: Page) -> None:
     first, second = failed(dashboard, "mended"), failed(dashboard, "kept")
-    log_in(page, f"{dashboard.address}/message?id={first}", "olga")
+    dashboard.bus.subscribe("wiping", "wipe", kind="command")
+    dashboard.bus.run("""UPDATE buslog.subscriptions SET policy = policy || '{"role": "admin"}'
+                         WHERE subscription = 'wiping'""")
+    log_in(page, f"{dashboard.address}/commands?command=wipe", "olga")
+    expect(page.get_by_role("button", name="Run wipe", disabled=True)).to_have_count(1)
+    page.goto(f"{dashboard.address}/message?id={first}")
     replay = page.get_by_role("button", name="Replay")
     expect(replay).to_have_count(1)  # what is drawn anew stands there twice for a moment
     replay.click()
@@ -302,7 +268,104 @@ def test_an_admin_gives_a_role_and_logs_out(dashboard: Dashboard, page: Page, br
     page.get_by_role("button", name="Give the role").click()
     expect(page.get_by_text("The role of ben@example.com: operator.")).to_be_visible()
     assert dashboard.bus.run("SELECT given::text FROM buslog.users WHERE person = 'ben@example.com'") == [("operator",)]
+    settled(page)
     page.get_by_role("button", name="Log out").click()
     page.get_by_role("button", name="End session").click()
     page.goto(f"{dashboard.address}/log")
     expect(page.get_by_role("link", name="Log in")).to_be_visible()
+
+
+# ── a viewer cannot act by any road ─────────────────────────────────────────────
+
+
+@pytest.fixture
+def to_act_on(dashboard: Dashboard) -> Iterator[dict[str, dict[str, str | None]]]:
+    """Pages by their address, each with its buttons that act and the verb that the operation behind them asks for.
+
+    None: it asks for none, since the page has looked the role up anew before, or what was typed is refused before.
+    """
+    bus, admin = dashboard.bus, Actor("local:test", "cli")
+    bus.subscribe("roads", "roadsAsked")
+    bus.subscribe("roadsRun", "roadsRun", kind="command")
+    due = bus.emit("roadsAsked", key="roads")
+    bus.work(roads="retrying")
+    broken = bus.emit("roadsAsked", key="roads")
+    bus.work(roads="failed")
+    bus.run("SELECT buslog.fold_failures(1000)")
+    replays, alerts = Replays(bus.dsn, admin), Alerts(bus.dsn, admin)
+    run = replays.start(replays.preview(Filter(key="roads")).run, undo=60, canary=0).id
+    Operations(bus.dsn, admin).pause("roads")
+    alerts.set_rule(Rule("Roads", RuleKind.NO_WORKER, 60))
+    ((fingerprint,),) = bus.run("SELECT fingerprint FROM buslog.failures WHERE message_id = %s", broken)
+    yield {
+        f"message?id={broken}": {"Replay": "replay", "Cancel": "cancel", words.NOTES_ADD: None},
+        f"message?id={due}": {"Run now": "run now"},
+        f"failures?group={fingerprint}": {words.ACKNOWLEDGE: "acknowledge"},
+        f"replays?run={run}": {words.UNDO: "stop"},
+        "subscribers?subscription=roads": {"Resume": "resume"},
+        "alerts": {words.ALERT_OFF: "set alert"},
+        "commands?command=roadsRun": {"Run roadsRun": None},
+    }
+    replays.stop(run)
+    Operations(bus.dsn, admin).resume("roads")
+    alerts.remove_rule("Roads")
+    People(bus.dsn, admin).set_role("vera@example.com", None)
+
+
+def as_it_stands(dashboard: Dashboard) -> list[tuple[Any, ...]]:
+    """All that an operation would change."""
+    return dashboard.bus.run(
+        """SELECT (SELECT count(*) FROM buslog.messages), (SELECT count(*) FROM buslog.notes),
+                  (SELECT array_agg((message_id, generation, state, due_at) ORDER BY 1)::text FROM buslog.deliveries),
+                  (SELECT count(*) FROM buslog.ended_deliveries),
+                  (SELECT array_agg((id, state) ORDER BY id)::text FROM buslog.replays),
+                  (SELECT array_agg((fingerprint, status) ORDER BY 1)::text FROM buslog.failure_groups),
+                  (SELECT array_agg((subscription, paused_at) ORDER BY 1)::text FROM buslog.subscriptions),
+                  (SELECT array_agg(enabled)::text FROM buslog.alert_rules)"""
+    )
+
+
+def test_a_viewer_acts_by_no_road_neither_forged_nor_from_a_page_drawn_when_they_still_might(
+    dashboard: Dashboard, page: Page, to_act_on: dict[str, dict[str, str | None]]
+) -> None:
+    people = People(dashboard.bus.dsn, Actor("local:test", "cli"))
+    forger = Forger(page)
+    log_in(page, dashboard.address, "vera")
+    before = as_it_stands(dashboard)
+    for address, acting in to_act_on.items():
+        people.set_role("vera@example.com", Role.ADMIN)
+        page.goto(f"{dashboard.address}/{address}")
+        expect(page.get_by_text("acting as vera@example.com (admin)")).to_be_visible()
+        settled(page)
+        assert not [label for label in acting if forger.button(label).disabled], address
+        people.set_role("vera@example.com", None)
+        known = denied(dashboard, "vera@example.com")
+        forger.click(*acting)
+        expect(page.get_by_text("acting as vera@example.com (viewer)")).to_be_visible()
+        assert denied(dashboard, "vera@example.com")[len(known) :] == [verb for verb in acting.values() if verb]
+        assert [label for label in acting if not forger.button(label).disabled] == [], address
+        forger.click(*acting)
+        assert as_it_stands(dashboard) == before, address
+
+
+@pytest.mark.parametrize("path", sorted(route.path for route in ROUTES))
+def test_a_route_gives_a_viewer_what_they_may_see_masked_and_takes_nothing(dashboard: Dashboard, path: str) -> None:
+    message = dashboard.bus.emit("routed", '{"customer": {"email": "secret@example.com"}}', key=path)
+    before = as_it_stands(dashboard)
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        asked = urllib.request.Request(
+            f"{dashboard.address}{path}?id={message}", method=method, data=b"",
+            headers={"Cookie": cookie(dashboard.address), "Origin": dashboard.address},
+        )  # fmt: skip
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=10)
+        assert refused.value.code in {403, 404, 405}
+        refused.value.close()
+    with urllib.request.urlopen(
+        urllib.request.Request(
+            f"{dashboard.address}{path}?{'id=' + str(message) if path.startswith('/payload') else 'range=1h'}",
+            headers={"Cookie": cookie(dashboard.address)},
+        ), timeout=10,
+    ) as answer:  # fmt: skip
+        assert b"secret@example.com" not in answer.read()
+    assert as_it_stands(dashboard) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import urllib.error
 import urllib.request
 
@@ -28,10 +27,9 @@ def test_a_thread_of_five_thousand_is_there_at_once_opens_where_one_clicks_and_b
     bus.subscribe("mail.bulk", "lastOfBulk")
     bus.emit("lastOfBulk", caused_by=root)
     bus.work(**{"mail.bulk": "failed"})
-    started = time.monotonic()
     page.goto(f"{dashboard.address}/message?id={root}")
     expect(page.get_by_text("4,992 messages")).to_be_visible()
-    assert time.monotonic() - started < 10  # 1.5 s on a quiet machine, with Streamlit's start in a browser
+    assert page.get_by_role("link", name="imported", exact=True).count() < 100  # the others are told as a number
     trouble = page.get_by_text(words.THREAD_TROUBLES).get_by_role("link", name="lastOfBulk")
     expect(trouble).to_be_visible()
     page.get_by_role("link", name="4,932 more").click()

@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 
 from buslog.console import words
+from buslog.console.shortcuts import Shortcut
 
 
 def test_no_name_is_given_twice() -> None:
@@ -18,3 +19,8 @@ def test_no_name_is_given_twice() -> None:
             names[statement.name] += 1
     assert len(names) > 100
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_every_shortcut_is_said_in_the_list_of_keys() -> None:
+    assert set(words.SHORTCUTS) == {shortcut.name for shortcut in Shortcut}
+    assert len(set(Shortcut)) == len(Shortcut.__members__), "each key once"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from buslog.console import access, clock, duty, markup, problems, words
+from buslog.console import access, clock, duty, markup, problems, shortcuts, words
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import BuslogError
 
 PATHS = ("failures", "log", "key", "commands", "subscribers", "replays", "message", "audit", "alerts", "permissions")
@@ -74,6 +76,11 @@ def header(title: str) -> DeltaGenerator:
         return st.container(horizontal=True, vertical_alignment="center", width="content")
 
 
+def refresh(*, on_click: Callable[[], None] | None = None) -> None:
+    """The button that looks again."""
+    st.button(words.REFRESH, icon=":material/refresh:", shortcut=Shortcut.REFRESH, on_click=on_click)
+
+
 def _entrance() -> None:
     """For a session without a login. The guard lets none through; this is the second lock."""
     st.title(words.LOG_IN_TITLE)
@@ -87,6 +94,7 @@ def _footer() -> None:
         duty.bar(key="footer")
     with problems.shown(), st.container(horizontal=True, vertical_alignment="center", gap="small"):
         clock.switch()
+        shortcuts.button()
         actor = access.who()
         as_whom = actor.name if actor.is_local else f"{actor.name} ({access.role()})"
         markup.quiet(words.FOOTER.format(zone=clock.zone(), who=as_whom, where=access.where()))

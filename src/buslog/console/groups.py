@@ -10,6 +10,7 @@ from html import escape
 import streamlit as st
 
 from buslog.console import access, acting, clock, frame, markup, words
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import BuslogError
 from buslog.groups import NOTE_LENGTH
 from buslog.insights import FailureGroup, FailureSample, GroupStatus
@@ -168,6 +169,7 @@ def buttons(group: FailureGroup) -> None:
             st.button(
                 label, key=f"group.{verb}", icon=f":material/{icon}:", disabled=bool(said), help=said or help_,
                 on_click=act,
+                shortcut=Shortcut.ACKNOWLEDGE if verb == "acknowledge" and _ASKED not in st.session_state else None,
             )  # fmt: skip
     asked = st.session_state.pop(_ASKED, None)
     if asked:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from buslog.console import access, acting, clock, frame, inputs, markup, problems, runs, words
 from buslog.console.filters import current_params
+from buslog.console.shortcuts import Shortcut
 from buslog.errors import BuslogError, InvalidFilter
 from buslog.filter import Filter
 from buslog.insights import LogRow, Run, RunState, Verb
@@ -67,6 +68,8 @@ def selected(rows: Sequence[LogRow], filter_: Filter, *, key: str) -> None:
                 f"{words.RUN_VERBS[verb]} {count}", key=f"{key}.{verb}", icon=words.VERB_ICONS[verb],
                 disabled=bool(why), help=why or None, type="primary" if verb is Verb.REPLAY else "secondary",
                 on_click=_ask, args=(_preview_selected, fit, verb, filter_),
+                # Not below its own dialog: there it would ask anew, and what was typed were gone.
+                shortcut=Shortcut.REPLAY if verb is Verb.REPLAY and not is_open() else None,
             )  # fmt: skip
         if rows:
             markup.quiet(words.ONLY_THESE)

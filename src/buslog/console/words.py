@@ -129,6 +129,19 @@ SUPERSEDED_THEN = "{told} when it was made."
 THAT_RAISED = "{attempts} that raised"
 NOT_SHOWN_MORE = "It is our fault, not yours. Reference {reference}: the dashboard's log says more."
 
+SHORTCUTS_TITLE = "Shortcuts"
+SHORTCUTS_MORE = "They work where nobody types. None of them sends or ends anything by itself."
+SHORTCUTS = {
+    "REFRESH": "Look again",
+    "NEW_ROWS": "Show what is new",
+    "NEWEST": "To the newest",
+    "NEWER": "A page newer",
+    "OLDER": "A page older",
+    "ACKNOWLEDGE": "Acknowledge the cause that is open",
+    "REPLAY": "Ask about a replay of what is selected",
+    "HELP": "These keys",
+}
+
 # ── Overview ────────────────────────────────────────────────────────────────────
 
 OVERVIEW_LIVE = "Live"
