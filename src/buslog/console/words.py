@@ -711,8 +711,9 @@ ERASE = "Erase {key}…"
 ERASE_TITLE = "Erase all that is known of {key}"
 ERASE_HELP = "Payloads, errors and results of all its messages go. There is no way back."
 ERASE_MORE = (
-    "Payloads, errors, results, refs and notes of these messages are overwritten. Ids, names, times, states and the "
-    "audit stay. There is no way back, and backups from before keep what they have."
+    "Payloads, errors, results, refs and notes of these messages are overwritten. Saved views that ask for it go, and "
+    "alerts no longer name it. Ids, names, times, states and the audit stay. There is no way back, and backups from "
+    "before keep what they have."
 )
 ERASE_CONFIRM = "Erase {messages}"
 ERASE_TYPE = "Type the key to confirm: {key}"
