@@ -214,6 +214,9 @@ def _take(tab: Page, address: str, file: Path) -> None:
     tab.goto(address)
     tab.get_by_text("Times in").wait_for()
     tab.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    tab.wait_for_function(
+        "!document.querySelector('[data-testid=stSkeleton]')"
+    )  # of a chart whose code is not here yet
     tab.wait_for_timeout(SETTLE_SECONDS * 1000)
     Image.open(io.BytesIO(tab.screenshot())).convert("RGB").save(file, quality=82, method=6)
 

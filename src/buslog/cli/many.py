@@ -72,6 +72,15 @@ def again(run: int) -> None:
     _give_preview(found)
 
 
+@runs.command(epilog=examples("buslog runs rest 12"))
+@click.argument("run", type=int)
+def rest(run: int) -> None:
+    """Preview what a stopped run did not send, with the same verb."""
+    with opened() as database:
+        found = replays(database.dsn).preview_rest(run)
+    _give_preview(found)
+
+
 @runs.command(epilog=examples('buslog runs start 12 --reason "the carrier is back" --rate 20'))
 @click.argument("run", type=int)
 @click.option("--reason", default="", help="Why; kept in the audit. A cancel, and what had succeeded, need one.")
@@ -148,12 +157,14 @@ def _line(run: Run) -> str:
 
 
 def _give_run(found: Run) -> None:
+    is_stopped = found.state == "stopped"
     numbers = ("waiting", "sent", "succeeded", "failed_again", "cancelled", "skipped")
+    labels = {"waiting": "not sent" if is_stopped else "waiting"}
     why = f": {found.stopped_why}" if found.stopped_why else ""
     give(
         _document(found),
         f"{found.id}\t{found.verb}\t{found.state}{why}",
-        *(f"{name.replace('_', ' ')}\t{getattr(found, name):,}" for name in numbers),
+        *(f"{labels.get(name, name.replace('_', ' '))}\t{getattr(found, name):,}" for name in numbers),
     )
 
 

@@ -118,6 +118,8 @@ def _dress(figure: go.Figure, series: Series) -> None:
             range=[0, most * 1.12 if most else 1], dtick=1 if most <= ticks else None,
             showticklabels=most > 0, automargin=True, fixedrange=True,
         )  # fmt: skip
+        if row > 1 and most:
+            figure.update_yaxes(row=row, col=1, tickvals=[0, most])  # there is room for two: the second says the scale
 
 
 def _mark(figure: go.Figure, series: Series, releases: Sequence[Release]) -> None:
