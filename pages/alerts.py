@@ -16,8 +16,9 @@ with frame.header(words.ALERTS):
     alerting.new_button()
     frame.refresh()
 rules = insights.alert_rules()
-alerting.show_look(insights.last_look(), rules)
-alerting.show_rules(rules)
+look = insights.last_look()
+alerting.show_look(look, rules)
+alerting.show_rules(rules, look)
 with st.container(border=True):
     alerting.show_channels()
 st.subheader(words.HISTORY_OF.format(rule=markup.literal(rule)) if rule else words.HISTORY)

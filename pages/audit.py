@@ -83,7 +83,7 @@ def opened(number: str) -> None:
     line = terminal.cli_line(
         row.verb, message_id=row.message_id, subscription=row.subscription, reason=row.reason, outcome=row.outcome
     )
-    markup.quiet(words.THE_SAME_IN_A_TERMINAL if line else words.NO_TERMINAL_LINE)
+    markup.quiet(words.FROM_A_TERMINAL if line else words.NO_TERMINAL_LINE)
     if line:
         st.code(line, language="bash", wrap_lines=True)
     with st.expander(words.AS_STORED):

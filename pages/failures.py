@@ -133,10 +133,12 @@ def nothing_failed() -> None:
             markup.title(
                 words.NO_FAILURES_IN.format(phrase=phrase), quiet=f"{words.outside(outside.older, outside.newer)}."
             )
-            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
+            st.button(words.SHOW_ALL_FAILURES, type="primary", on_click=bar.change, args=(asked.over(Range.ALL),))
         elif asked.is_narrow:
             markup.title(words.NO_MATCHING_FAILURE)
-            st.button(words.SHOW_ALL, type="primary", on_click=bar.change, args=(Filter(),))
+            st.button(words.SHOW_ALL_FAILURES, type="primary", on_click=bar.change, args=(Filter(),))
+        elif not insights.names():
+            markup.title(words.NOTHING_YET)
         else:
             st.subheader(f":green[:material/check_circle:] {words.ALL_IS_WELL}")
 

@@ -45,8 +45,8 @@ with frame.header("Overview"):
     frame.refresh()
 filter_ = bar.show()
 insights = access.insights()
-with problems.shown():
-    markup.quiet(duty.line(insights.shifts(places=2)))
+with problems.told_above():
+    duty.bar(key="overview")
 
 
 # ── since you last looked ───────────────────────────────────────────────────────
@@ -97,7 +97,7 @@ def of_time(seen: Overview) -> list[Number]:
                help="Deliveries that ended failed and wait for a person.",
                over_time=[point.failures for point in series.points], color=charts.FAILURES),
         Number("rate", "Failure rate", numbers.share(seen.failure_rate), "What ended", frame.LOG, ran,
-               f"{seen.failed:,} of {seen.failed + seen.succeeded:,}",
+               f"{seen.failed:,} of {seen.failed + seen.succeeded:,}" if seen.failed + seen.succeeded else None,
                help="Failed ÷ (succeeded + failed). What a person cancelled counts as neither."),
     ]  # fmt: skip
 
@@ -161,7 +161,9 @@ def failures() -> None:
     st.subheader("Failures")
     groups = shared.read(Insights.failure_groups, filter_).value.groups
     if not groups:
-        markup.quiet(words.ALL_IS_WELL)
+        phrase = words.RANGE_PHRASES[filter_.range]
+        in_time = words.ALL_IS_WELL if filter_.range is Range.ALL else words.WELL_IN.format(phrase=phrase)
+        markup.quiet(words.NO_MATCHING_FAILURE if filter_.is_narrow else in_time)
         return
     shown = tables.group_table(groups[:5], key="overview.groups")
     if shown:
@@ -183,8 +185,12 @@ def nothing_in_this_time() -> None:
     outside = shared.read(Insights.outside, filter_).value
     title = words.OVERVIEW_NOTHING_LIKE_IT if filter_.is_narrow else words.OVERVIEW_NOTHING
     with st.container(border=True):
-        markup.title(title, quiet=f"{outside.older} older, {outside.newer} newer.")
-        st.button(words.SHOW_ALL, on_click=bar.change, args=(Filter(),))
+        told = words.outside(outside.older, outside.newer)
+        markup.title(title, quiet=f"{told}." if told else words.EMPTY_BY_FILTER)
+        if told:
+            st.button(words.SHOW_OUTSIDE.format(told=told), on_click=bar.change, args=(filter_.over(Range.ALL),))
+        else:
+            st.button(words.CLEAR_FILTER, on_click=bar.change, args=(Filter(range=filter_.range),))
 
 
 def parts() -> None:

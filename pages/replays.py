@@ -72,9 +72,8 @@ def one(run_id: int) -> None:
     runs.filter_link(run)
     watch(run)
     items(run)
-    with st.expander(words.TERMINAL):
-        st.code(f"buslog runs show {run_id}\n" + (f'buslog runs stop {run_id} --reason "…"\n' if run.can_stop else "")
-                + (f"buslog runs again {run_id}\n" if run.failed_again else ""), language="bash")  # fmt: skip
+    with st.expander(words.FROM_A_TERMINAL):
+        st.code("\n".join(runs.command_lines(run)), language="bash")
 
 
 def watch(run: Run) -> None:
@@ -99,7 +98,7 @@ def watch(run: Run) -> None:
                 runs.progress(now)
                 act_on(now)
                 runs.facts(now)
-            runs.numbers(now, made_of)
+            runs.figures(now, made_of)
             if now.state is not run.state or now.is_under_way != run.is_under_way or is_asking_now() != is_asking:
                 st.rerun()
 
@@ -123,6 +122,8 @@ def act_on(run: Run) -> None:
                       args=(run.id,))  # fmt: skip
         if run.failed_again and not run.is_under_way:
             many.again(run)
+        if run.state is RunState.STOPPED and run.waiting:
+            many.rest(run)
 
 
 def start_asking(run_id: int) -> None:
@@ -163,22 +164,26 @@ def items(run: Run) -> None:
         ItemState.FAILED_AGAIN: run.failed_again, ItemState.SUCCEEDED: run.succeeded, ItemState.SENT: run.sent,
         ItemState.WAITING: run.waiting, ItemState.CANCELLED: run.cancelled, ItemState.SKIPPED: run.skipped,
     }  # fmt: skip
-    state = state_asked()
+    state, is_stopped = state_asked(), run.state is RunState.STOPPED
     with st.container(horizontal=True, gap="small"):
         for choice in (None, *(each for each, number in counts.items() if number or each is state)):
             number = counts[choice] if choice else sum(counts.values())
-            mark = words.ITEM_STATES[choice].mark + " " if choice else ""
-            label = f"{mark}{choice or words.ALL_ITEMS} {number:,}"
+            told = words.item_label(choice, is_stopped=is_stopped) if choice else words.ALL_ITEMS
+            label = f"{told} {number:,}"
             st.button(label, key=f"replays.items.{choice}", type="primary" if choice is state else "secondary",
                       on_click=st.query_params.from_dict, args=(params(run, choice),))  # fmt: skip
     after = place_asked()
     found = insights.run_items(run.id, state=state, after=after, places=ITEMS + 1)
     shown = found[:ITEMS]
     if not found:
-        markup.quiet(words.ITEMS_NONE.format(state=state) if state else words.NO_MORE_RUNS)
+        markup.quiet(
+            words.ITEMS_NONE.format(state=words.item_label(state, is_stopped=is_stopped))
+            if state
+            else words.NO_MORE_RUNS
+        )
     else:
         tables.item_table(shown, key=f"items.{run.id}.{shown[0].message_id}.{len(shown)}.{state}",
-                          key_field=insights.key_field())  # fmt: skip
+                          key_field=insights.key_field(), is_stopped=is_stopped)  # fmt: skip
     with st.container(horizontal=True):
         if after:
             st.page_link(frame.REPLAYS, label="First", icon=":material/first_page:", query_params=params(run, state))

@@ -26,7 +26,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from buslog import db
 from buslog.alerting.model import Rule, RuleKind
@@ -214,6 +214,7 @@ def _take(tab: Page, address: str, file: Path) -> None:
     tab.goto(address)
     tab.get_by_text("Times in").wait_for()
     tab.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    expect(tab.get_by_test_id("stSkeleton")).to_have_count(0, timeout=30_000)  # of a chart whose code is on its way
     tab.wait_for_timeout(SETTLE_SECONDS * 1000)
     Image.open(io.BytesIO(tab.screenshot())).convert("RGB").save(file, quality=82, method=6)
 

@@ -59,7 +59,8 @@ class Operations(Desk):
 
     def cancel(self, deliveries: Sequence[DeliveryRef], *, reason: str = "") -> list[DeliveryRef]:
         """End deliveries that are open or failed as cancelled. A coroutine under way is stopped; a plain function runs
-        on, and its outcome is refused. Raises like `replay`.
+        on, and its outcome is refused. Raises like `replay`; what wants a
+        reason is one that has failed.
         """
         return self._move("cancel", deliveries, reason, rule="is open or failed")
 
@@ -166,6 +167,11 @@ class Operations(Desk):
                 raise OperationRefused(
                     field="reason", rule="is given for a replay of what has succeeded", mend="Say why it is sent again."
                 )
+            if verb == "cancel" and not reason.strip() and any(state == "failed" for _, state in known.values()):
+                raise OperationRefused(
+                    field="reason", rule="is given for a cancel of what has failed",
+                    mend="Say why nobody is going to mend it.",
+                )  # fmt: skip
             names = {number: ref.subscription for ref, (number, _) in known.items()}
             moved = connection.execute(
                 db.query(verb),

@@ -5,13 +5,14 @@ row: who saw what stays known, and what was erased leaves no trace but its ids, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from buslog import db
 from buslog.desk import Desk
-from buslog.errors import NotFound, OperationRefused
+from buslog.errors import InvalidFilter, NotFound, OperationRefused
+from buslog.filter import Filter
 
 STEP = 500  # messages of one transaction
 _FIRST = UUID(int=0)
@@ -27,6 +28,7 @@ def set_mask_fields(dsn: str, fields: Sequence[str]) -> None:
 class Erasure:
     """What an erasure did: messages whose payload is gone, deliveries whose error or result is, attempts likewise.
 
+    views: saved views that asked for the key, and are deleted or ask for less.
     left: messages that were passed over, because somebody sent a delivery of them again meanwhile.
     """
 
@@ -35,6 +37,7 @@ class Erasure:
     deliveries: int
     attempts: int
     left: int
+    views: int = 0
 
 
 class Privacy(Desk):
@@ -63,8 +66,9 @@ class Privacy(Desk):
             self._audit(connection, "export", {"what": what, **how})
 
     def erase(self, key: str, *, typed: str, reason: str, progress: Callable[[int], None] = lambda _: None) -> Erasure:
-        """Erase all of a key: payloads, errors and results of its messages become `{"erased": when}`. Ids, times,
-        states and the audit stay. There is no way back.
+        """Erase all of a key: payloads, errors and results of its messages become `{"erased": when}`, and what asked
+        for it or named it no longer does: saved views, alerts, causes of failures. Ids, times, states and the audit
+        stay. There is no way back.
 
         typed: the key once more, as the person typed it. In transactions of `STEP` messages; `progress` is told how
         many are done. One that was broken off is carried on by the next. A message that is emitted meanwhile is not
@@ -94,8 +98,10 @@ class Privacy(Desk):
                     done.left + passed,
                 )  # fmt: skip
                 if last is None:
+                    done = replace(done, views=_forget_in_views(connection, key))
+                    connection.execute(db.query("erase_mentions"), {"key": key})
                     outcome = {"key": key, "messages": done.messages, "deliveries": done.deliveries,
-                               "attempts": done.attempts, "left": done.left}  # fmt: skip
+                               "attempts": done.attempts, "views": done.views, "left": done.left}  # fmt: skip
                     self._audit(connection, "erase", outcome, reason=reason)
                     return done
             after = last
@@ -123,6 +129,29 @@ class Privacy(Desk):
                 field="key", rule="has something to erase", was=f"{erased:,} messages, all erased", mend="All is done."
             )
         return newest, messages - erased
+
+
+def _forget_in_views(connection: db.Connection, key: str) -> int:
+    """A view that asks for the key goes: without it, it would find what nobody meant. One that was saved under a name
+    for other values beside it keeps these. Gives how many there were.
+    """
+    changed = 0
+    for view_id, text, is_named in connection.execute(db.query("views_kept")).fetchall():
+        try:
+            filter_ = Filter.from_text(text)
+        except InvalidFilter:  # of another release, or by hand: nobody can open it
+            continue
+        others = tuple(value for value in filter_.find if value.casefold() != key.casefold())
+        is_named_in = any(key in (told or "") for told in (filter_.error_text, filter_.payload))
+        if filter_.key != key and others == filter_.find and not is_named_in:
+            continue
+        if is_named and others and filter_.key != key and not is_named_in:
+            values = {"id": view_id, "filter": replace(filter_, find=others).to_text()}
+            connection.execute(db.query("narrow_view"), values)
+        else:
+            connection.execute(db.query("delete_view"), (view_id,))
+        changed += 1
+    return changed
 
 
 def _check_reason(reason: str, what: str) -> None:

@@ -144,6 +144,20 @@ class Replays(Desk):
             found = connection.execute(db.query("failed_again"), (run,)).fetchall()
         return self._frozen(old.filter, Verb.REPLAY, found, {}, is_capped=False, failed_of=run)
 
+    def preview_rest(self, run: int) -> Preview:
+        """The same of what a stopped run did not send, with its verb. What has moved on since is passed over. Raises
+        `NotFound`, and `OperationRefused` for a run that was not stopped.
+        """
+        old = self.run(run)
+        if old.state is not RunState.STOPPED:
+            raise OperationRefused(field="run", rule="was stopped", was=old.state, mend="Stop it first, or let it end.")
+        with self._transaction("preview") as connection:
+            rows = connection.execute(db.query("not_sent"), (run,)).fetchall()
+        found = [row for row in rows if State(row[3]) in TAKES[old.verb]]
+        moved_on = old.waiting - len(found)
+        others = {"moved on": Count(moved_on)} if moved_on else {}
+        return self._frozen(old.filter, old.verb, found, others, is_capped=False, rest_of=run)
+
     def start(
         self, run: int, *, reason: str = "", canary: int = CANARY, rate: float | None = None, undo: float = UNDO,
         leave_superseded: bool = False,
@@ -236,10 +250,10 @@ class Replays(Desk):
 
     def _frozen(
         self, filter_: Filter, verb: Verb, found: Any, others: Mapping[str, Count], *, is_capped: bool,
-        failed_of: int | None = None, is_selected: bool = False,
+        failed_of: int | None = None, rest_of: int | None = None, is_selected: bool = False,
     ) -> Preview:  # fmt: skip
-        values = {"verb": verb, "filter": filter_text(filter_), "failed_of": failed_of, "is_selected": is_selected,
-                  "actor": self._actor.name}  # fmt: skip
+        values = {"verb": verb, "filter": filter_text(filter_), "failed_of": failed_of, "rest_of": rest_of,
+                  "is_selected": is_selected, "actor": self._actor.name}  # fmt: skip
         with self._transaction("preview") as connection:
             made = connection.execute(db.query("preview_run"), values).fetchone()
             assert made is not None

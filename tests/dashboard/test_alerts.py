@@ -54,6 +54,23 @@ def fire(bus: BusByHand) -> None:
         look(connection, Terms("here:1", timedelta(0)))
 
 
+def test_a_young_failure_rate_says_that_it_is_of_few_and_counted_for_a_short_time(
+    open_page: Open, by_hand18: BusByHand
+) -> None:
+    add(by_hand18, "Much fails", kind=RuleKind.FAILURE_RATE, threshold=0.05, at_least=3)
+    by_hand18.subscribe("mail", "departed")
+    with db.connect(by_hand18.dsn) as connection:
+        look(connection, Terms("here:1", timedelta(0)))
+        by_hand18.emit("departed")
+        by_hand18.work(mail="failed")
+        look(connection, Terms("here:1", timedelta(0)))
+    text = all_text(open_page("alerts"))
+    assert "✓ well" in text
+    assert "100.0 % failed, with fewer than 3 failures, counted for 0 s so far" in text
+    by_hand18.run("UPDATE buslog.alert_watch SET counting_since = now() - interval '1 day'")
+    assert "100.0 % failed, with fewer than 3 failures<" in all_text(open_page("alerts"))
+
+
 def button(at: AppTest, key: str) -> Any:
     (found,) = [button for button in at.button if button.key == key]
     return found
@@ -127,7 +144,7 @@ def test_the_history_of_a_rule_is_a_link_and_nonsense_in_it_is_said(open_page: O
     at = open_page("alerts", rule="Another")
     assert words.NO_ALERTS_OF_RULE in all_text(at)
     at = open_page("alerts", before="-1; drop")
-    assert "This filter cannot be read" in all_text(at)
+    assert "This cannot be looked for" in all_text(at)
     by_hand18.run(
         """INSERT INTO buslog.alerts (rule, what, since, fired_at, told_at, resolved_at)
            SELECT 'Nobody works', 'number ' || i, now(), now(), now(), now() FROM generate_series(1, 30) AS i"""

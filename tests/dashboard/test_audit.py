@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -74,7 +75,7 @@ def test_the_widgets_write_the_url_and_the_list_follows(open_page: Open, by_hand
     table = at.dataframe[0].value
     assert list(table["verb"]) == ["pause", "erase", "pause"]
     assert list(table["result"]) == ["⊘ denied", "✓ done", "✓ done"]
-    assert list(table["said"]) == ["role viewer, needs admin", "begun 1,200", ""]
+    assert list(table["said"]) == ["role viewer, needs admin", "begun: 1,200", ""]
     at.selectbox(key="audit.actor").select("anna").run()
     assert at.query_params["actor"] == "anna"
     at.text_input(key="audit.key").input("S-1").run()
@@ -96,7 +97,7 @@ def test_one_operation_shows_who_when_why_its_message_and_the_line_of_a_terminal
     )  # fmt: skip
     at = open_page("audit", operation=str(row[0]))
     text = all_text(at)
-    assert "run 7 · from failed" in text
+    assert "run: 7 · from: failed" in text
     assert f"buslog replay {message_id} mail --reason" in text
     assert "&lt;img src=http://evil.example" in text
     assert not [element for element in at.markdown if "evil.example" in element.value]
@@ -117,19 +118,38 @@ def test_nonsense_in_the_url_is_named_and_the_filter_stays(open_page: Open, para
     assert at.selectbox(key="audit.actor") is not None
 
 
+ALERT = {
+    "rule": "Much fails", "kind": "failure rate", "threshold": 0.05, "at_least": 5, "window_seconds": 900.0,
+    "subscription": "a b", "channels": ["ops", "chat"], "quiet_from": "22:00:00", "quiet_until": "07:00:00",
+    "zone": "Europe/Berlin", "remind_seconds": 14400.0, "enabled": True,
+}  # fmt: skip
+OTHER_ALERT = {"kind": "no live worker", "threshold": 60.0, "quiet_from": None, "quiet_until": None, "enabled": False,
+               "subscription": None, "remind_seconds": None}  # fmt: skip
 LINES = [
     ("replay", {}), ("run now", {}), ("cancel", {}), ("pause", {}), ("resume", {}), ("run", {"name": "resync it"}),
     ("emit", {"name": "departed"}), ("replay many", {"run": 7}), ("cancel many", {"run": 7}), ("stop", {"run": 7}),
     ("erase", {"key": "S 1"}), ("take duty", {}), ("hand over duty", {"note": "it's quiet"}),
     ("export", {"what": "audit", "filter": {"actor": "anna", "verb": ["pause", "erase"], "outcome": "denied"}}),
     ("export", {"filter": "state=failed&key=S-1"}),
+    ("export", {"filter": {
+        "find": "a b", "name": ["x", "y"], "subscription": "s", "state": ["failed"], "error": "E", "error_text": "no",
+        "group": "0123456789abcdef", "raised": "yes", "ended": "2026-01-31", "correlation": str(UUID(int=1)),
+        "payload": '{"a": 1}', "range": "24h", "from": "2026-01-31", "to": "2026-02-01"}}),
+    ("note", {"note": 1, "key": "S 1"}), ("note", {"note": 1, "message": str(UUID(int=1))}),
+    ("note", {"group": "g", "from": None, "to": "a text"}), ("acknowledge", {"group": "g", "from": "open"}),
+    ("assign", {"group": "g", "to": None}), ("resolve", {"group": "g"}), ("reopen", {"group": "g"}),
+    ("set role", {"person": "anna@example.com", "from": None, "to": None}), ("unregister", {"names": []}),
+    ("save view", {"view": str(UUID(int=1)), "name": "Down", "filter": "state=failed", "shared": True}),
+    ("rename view", {"view": str(UUID(int=1)), "from": "a", "name": "b"}), ("import", {}), ("refs backfill", {}),
+    ("delete view", {"view": str(UUID(int=1)), "name": "b"}), ("test alert", {"channel": "ops"}),
+    ("set alert", {"from": None, "to": ALERT}), ("set alert", {"from": ALERT, "to": {**ALERT, **OTHER_ALERT}}),
+    ("remove alert", {"from": ALERT}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("verb", "outcome"), LINES, ids=[verb for verb, _ in LINES])
+@pytest.mark.parametrize(("verb", "outcome"), LINES, ids=[f"{verb}-{at}" for at, (verb, _) in enumerate(LINES)])
 def test_the_line_of_a_terminal_is_one_that_the_command_takes(verb: str, outcome: dict[str, object]) -> None:
     import shlex
-    from uuid import UUID
 
     line = terminal.cli_line(verb, message_id=UUID(int=1), subscription="a b", reason="it's back", outcome=outcome)
     assert line is not None
@@ -277,7 +297,7 @@ def test_a_row_opens_back_leads_to_the_list_and_the_csv_is_audited(dashboard: Da
 
     Privacy(dashboard.bus.dsn, Actor("=anna", "cli")).exported("log", {"filter": "key=S-1"})
     page.goto(f"{dashboard.address}/audit?actor=%3Danna")
-    opened = page.get_by_text("The same from a terminal:")
+    opened = page.get_by_text("The same from a terminal")
     click_row(page.get_by_test_id("stDataFrame"), 0, x=OPEN, until=opened)
     expect(page.get_by_text("buslog export --key S-1")).to_be_visible()
     page.go_back()

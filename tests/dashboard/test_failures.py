@@ -232,7 +232,7 @@ def test_each_kind_of_nothing_has_its_words(open_page: Open, two: BusByHand) -> 
 def test_nonsense_is_answered_in_words(open_page: Open, two: BusByHand, params: dict[str, str]) -> None:
     at = open_page("failures", **params)
     assert not at.exception
-    assert any(title in all_text(at) for title in ("cannot be read", "There is no such thing"))
+    assert any(title in all_text(at) for title in ("cannot be looked for", "There is no such thing"))
     assert "our fault" not in all_text(at)
 
 
@@ -253,7 +253,7 @@ def test_the_log_shows_a_group_and_lets_it_go(open_page: Open, two: BusByHand) -
     assert grid(at) == ["S-1"] * 3
     at.text_input(key="log.find").set_value("S-1").run()
     assert at.query_params == {"find": "S-1", "group": group.fingerprint}
-    next(button for button in at.button if button.label.startswith("failure group")).click().run()
+    next(button for button in at.button if button.label.startswith("cause")).click().run()
     assert at.query_params == {"find": "S-1"}
 
 
@@ -275,7 +275,7 @@ def test_back_from_a_cause_leads_to_the_list_and_its_address_opens_it(
     page.goto(f"{dashboard.address}/failures?range=7d")
     card = page.locator(f".st-key-group-{cause.fingerprint}")
     expect(card.get_by_text(cause.sample)).to_be_visible()
-    card.get_by_role("button", name="Open").click()
+    card.get_by_role("button", name="Show").click()
     expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
     expect(page).to_have_url(re.compile(f"group={cause.fingerprint}"))
     expect(page.get_by_text("3 failed ·")).to_be_visible()

@@ -61,7 +61,7 @@ def test_an_overview_without_failures_says_that_all_is_well(open_page: Open, by_
     by_hand18.emit("departed")
     by_hand18.work()
     at = open_page()
-    assert "No failures. Nice work." in all_text(at)
+    assert "No failures in the last 24 hours. Nice work." in all_text(at)
     assert "host:1" in list(at.dataframe[0].value["worker"])
 
 

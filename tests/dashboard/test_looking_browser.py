@@ -360,7 +360,7 @@ def test_a_key_acknowledges_a_cause_and_asks_about_a_replay_but_sends_nothing(da
     page.keyboard.press(Shortcut.REPLAY.lower())
     dialog = page.get_by_role("dialog")
     dialog.get_by_label(words.RUN_REASON_OPTIONAL).fill("the tray is filled")
-    dialog.get_by_text(words.TERMINAL).click()
+    dialog.get_by_text(words.FROM_A_TERMINAL).click()
     page.keyboard.press(Shortcut.REPLAY.lower())
     expect(dialog.get_by_text("buslog runs start")).to_be_visible()
     expect(dialog.get_by_label(words.RUN_REASON_OPTIONAL)).to_have_value("the tray is filled")

@@ -182,7 +182,7 @@ def test_a_preview_tells_what_is_left_out_superseded_and_caused_and_leaves_out_w
         expect(dialog.get_by_text(told)).to_be_visible()
     dialog.get_by_text("Which").click()
     expect(dialog.get_by_role("link", name="toldBefore TOLD-2")).to_be_visible()
-    dialog.get_by_text(words.TERMINAL).click()
+    dialog.get_by_text(words.FROM_A_TERMINAL).click()
     expect(dialog.get_by_text("buslog runs start")).to_be_visible()
     assert generations(bus, "TOLD-1") == [(1, 1)]
     dialog.get_by_text(words.SUPERSEDED_LEAVE).click()

@@ -275,7 +275,7 @@ def test_a_run_under_way_is_stopped_with_a_reason_after_a_question(open_page: Op
     run = started(by_hand18, canary=1)
     carry_on(by_hand18)
     at = open_page("replays", run=str(run.id))
-    assert "The first 1 are tried" in all_text(at)
+    assert "Tried first: 1." in all_text(at)
     at = button(at, "Stop…").click().run()
     assert "What was sent already goes on." in all_text(at)
     assert replays_of(by_hand18).run(run.id).state is RunState.CANARY
@@ -283,7 +283,26 @@ def test_a_run_under_way_is_stopped_with_a_reason_after_a_question(open_page: Op
     button(at, "Stop the run").click().run()
     assert replays_of(by_hand18).run(run.id).state is RunState.STOPPED
     assert by_hand18.run("SELECT reason FROM buslog.operations WHERE verb = 'stop'") == [("wrong filter",)]
-    assert "2 not sent" in all_text(at)
+    at = open_page("replays", run=str(run.id))
+    text = all_text(at)
+    assert "2 not sent: they stand where they stood" in text
+    assert "■ not sent 2" in text
+    assert "waiting" not in text, "nothing of it is going to be sent"
+    assert sorted(at.dataframe[0].value["state"]) == ["■ not sent", "■ not sent", "▶ sent"]
+
+
+def test_what_a_stopped_run_did_not_send_is_sent_by_a_run_of_its_own(open_page: Open, by_hand18: BusByHand) -> None:
+    fail(by_hand18, 4)
+    run = started(by_hand18, canary=1)
+    carry_on(by_hand18)
+    replays_of(by_hand18).stop(run.id)
+    at = open_page("replays", run=str(run.id))
+    at = button(at, "Replay the 3 not sent…").click().run()
+    next(each for each in at.button if each.label == "Replay 3 deliveries").click().run()
+    rest = replays_of(by_hand18).runs()[0]
+    assert (rest.rest_of, rest.deliveries) == (run.id, 3)
+    links = open_page("replays", run=str(rest.id)).get("page_link")
+    assert f"what run {run.id} did not send" in [link.proto.label for link in links]
 
 
 def test_what_failed_again_is_counted_and_replayed_from_the_runs_own_page(
@@ -332,7 +351,7 @@ def test_nonsense_in_the_address_of_a_run_is_answered_in_words(
     started(by_hand18)
     at = open_page("replays", **params)
     assert not at.exception
-    assert any(title in all_text(at) for title in ("cannot be read", "There is no such"))
+    assert any(title in all_text(at) for title in ("cannot be looked for", "There is no such"))
 
 
 def test_a_database_that_is_down_is_not_an_empty_list(open_page_of_nothing: Open) -> None:

@@ -251,7 +251,7 @@ def test_nothing_like_an_unknown_key_is_said_too(open_page: Open, by_hand18: Bus
 def test_a_place_in_a_story_that_is_none_is_refused_in_words(open_page: Open, params: dict[str, str]) -> None:
     at = open_page("key", key="S-42", **params)
     assert not at.exception
-    assert "cannot be read" in all_text(at)
+    assert "cannot be looked for" in all_text(at)
 
 
 def test_a_key_leads_to_a_system_of_yours_escaped(

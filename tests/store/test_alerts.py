@@ -207,7 +207,7 @@ def test_a_new_failure_group_fires_with_its_key_and_is_over_when_nothing_of_it_w
     assert "no answer" not in receiver.text, "an error's text may hold a payload"
     assert bench.look() == []
     rows = bench.bus.run("SELECT message_id FROM buslog.log WHERE key = 'S-42'")
-    Operations(bench.dsn, ADMIN).cancel([DeliveryRef(rows[0][0], "mail")])
+    Operations(bench.dsn, ADMIN).cancel([DeliveryRef(rows[0][0], "mail")], reason="nobody will mend it")
     assert bench.occasions() == ["resolved"]
 
 

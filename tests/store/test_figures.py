@@ -47,7 +47,7 @@ def make_a_day(bus: BusByHand) -> None:
         bus.emit("departed", key=f"S-{number}")
     bus.work(mail="failed")
     (first, *_), *_ = bus.run("SELECT message_id FROM buslog.ended_deliveries ORDER BY message_id")
-    Operations(bus.dsn, ANNA).cancel([DeliveryRef(first, "mail")])
+    Operations(bus.dsn, ANNA).cancel([DeliveryRef(first, "mail")], reason="nobody will mend it")
     (second,) = bus.run("SELECT message_id FROM buslog.ended_deliveries WHERE latest AND state = 'failed' LIMIT 1")[0]
     Operations(bus.dsn, ANNA).replay([DeliveryRef(second, "mail")])
     bus.work()

@@ -152,7 +152,7 @@ async def test_cancelling_the_failed_head_lets_its_chain_go_on_without_it(scene:
     message_id = await scene.emit()
     (head,) = await scene.claim()
     await scene.settle(head, State.FAILED)
-    operations.cancel([DeliveryRef(message_id, "s0")])
+    operations.cancel([DeliveryRef(message_id, "s0")], reason="nobody will mend it")
     assert scene.names_of(await scene.claim()) == ["s1"]
 
 
@@ -262,6 +262,6 @@ async def test_cancelling_the_scheduled_head_of_a_chain_leaves_the_rest_for_its_
     for place in range(3):
         await scene.subscribe(f"s{place}", mode="serial", order=place)
     (stored,) = await scene.store.emit_many([Said("departed", "{}", delay=3600.0)])
-    operations.cancel([DeliveryRef(stored.message_id, "s0")])
+    operations.cancel([DeliveryRef(stored.message_id, "s0")], reason="nobody will mend it")
     assert states(connection) == {"s0": "cancelled", "s1": "scheduled", "s2": "blocked"}
     assert await scene.claim() == []

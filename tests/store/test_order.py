@@ -121,7 +121,7 @@ async def test_a_failed_one_that_is_cancelled_lets_its_key_go_on(scene: Scene, o
     a1, a2 = await ordered(scene, "a", "a")
     await scene.settle((await scene.claim())[0], State.FAILED)
     assert await scene.claim() == []
-    operations.cancel([scene.ref(a1)])
+    operations.cancel([scene.ref(a1)], reason="nobody will mend it")
     assert messages(await scene.claim()) == [a2]
 
 

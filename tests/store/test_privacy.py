@@ -7,12 +7,15 @@ import csv
 import io
 import json
 import tracemalloc
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
 from buslog import Bus, db
+from buslog.alerting.model import FoundGroup
+from buslog.alerting.texts import new_groups
 from buslog.config import Settings
 from buslog.desk import Actor
 from buslog.duty import Duty
@@ -28,6 +31,7 @@ from buslog.people import People
 from buslog.privacy import Privacy
 from buslog.replays import Replays
 from buslog.rights import Role
+from buslog.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -249,8 +253,54 @@ def test_an_erasure_takes_payload_errors_and_results_and_leaves_ids_times_states
     audit = connection.execute("SELECT verb, reason, outcome FROM buslog.operations ORDER BY id").fetchall()
     assert audit == [
         ("erase", WHY, {"key": "S-1", "begun": 3}),
-        ("erase", WHY, {"key": "S-1", "messages": 3, "deliveries": 3, "attempts": 3, "left": 0}),
+        ("erase", WHY, {"key": "S-1", "messages": 3, "deliveries": 3, "attempts": 3, "views": 0, "left": 0}),
     ]
+
+
+def test_an_erased_key_is_left_in_no_saved_view(by_hand: BusByHand, privacy: Privacy, insights: Insights) -> None:
+    by_hand.emit("departed", PAYLOAD, key="S-1")
+    views = Views(by_hand.dsn, Actor("local:tester", "cli"))
+    asked = {
+        "key": Filter(key="S-1"), "many": Filter(find=("S-2", "s-1", "S-11")), "alone": Filter(find=("S-1",)),
+        "error": Filter(error_text="no S-1 there"), "payload": Filter(payload='{"shipmentId": "S-1"}'),
+        "other": Filter(key="S-11"),
+    }  # fmt: skip
+    for name, filter_ in asked.items():
+        views.save(name, filter_)
+    long = views.keep(Filter(find=("S-1", "S-3")))
+    by_hand.run("INSERT INTO buslog.saved_views (name, filter, who) VALUES ('bad', 'state=fialed', 'ben')")
+    assert privacy.erase("S-1", typed="S-1", reason=WHY).views == 6
+    left = {view.name: view.filter for view in insights.views("local:tester")}
+    assert left == {"many": Filter(find=("S-2", "S-11")), "other": Filter(key="S-11")}
+    with pytest.raises(NotFound):
+        insights.view(long)
+
+
+@pytest.mark.parametrize(("key", "word"), [("S-1 (b)", "carrier"), ("ok", "ok")], ids=["long", "short"])
+def test_an_erased_key_is_left_in_no_alert_and_no_cause(
+    by_hand: BusByHand, privacy: Privacy, connection: db.Connection, key: str, word: str
+) -> None:
+    by_hand.subscribe("mail.notify", "departed")
+    by_hand.emit("departed", PAYLOAD, key=key)
+    fail_with(by_hand, "of no use")
+    by_hand.run("SELECT buslog.fold_failures(100)")
+    by_hand.run("UPDATE buslog.failure_groups SET pattern = %s, note = %s", f"no {key}, {word}s", f"ask {key}.")
+    found = [FoundGroup("f", "mail", "E", 2, None, "m", key), FoundGroup("g", "mail", "F", 1, None, "n", "S-1 (bc)")]
+    what = new_groups(found, "shipmentId")
+    by_hand.run(
+        """WITH fired AS (INSERT INTO buslog.alerts (rule, what, groups, since, fired_at, told_at)
+                          VALUES ('new', %s, %s::text::jsonb, now(), now(), now()) RETURNING id)
+           INSERT INTO buslog.alert_notices (alert_id, channel, occasion, title, body, made_at, due_at, is_held)
+           SELECT id, 'ops', 'fired', 't', %s, now(), now(), false FROM fired""",
+        what, json.dumps([asdict(group) for group in found]), f"{what}.",
+    )  # fmt: skip
+    privacy.erase(key, typed=key, reason=WHY)
+    told = what.replace(f" {key})", " erased)")
+    assert "(1, shipmentId S-1 (bc))" in told
+    row = connection.execute("SELECT a.what, n.body, a.groups FROM buslog.alerts a, buslog.alert_notices n").fetchone()
+    assert row == (told, f"{told}.", [asdict(replace(found[0], key=None)), asdict(found[1])])
+    group = connection.execute("SELECT pattern, note FROM buslog.failure_groups").fetchone()
+    assert group == (f"no …, {word}s", "ask ….")
 
 
 def test_an_erasure_in_steps_that_is_broken_off_is_carried_on(

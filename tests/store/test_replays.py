@@ -13,6 +13,7 @@ from buslog import Bus, db
 from buslog.desk import Actor
 from buslog.errors import InvalidFilter, InvalidSubscription, NotFound, OperationRefused
 from buslog.filter import Filter, Range
+from buslog.insights import Count
 from buslog.message import State
 from buslog.operations import Operations
 from buslog.replays import MOST, ItemState, Replays, Run, RunState, Verb
@@ -148,7 +149,7 @@ async def test_what_was_cancelled_is_replayed_only_where_the_filter_asks_for_it(
     scene: Scene, replays: Replays, operations: Operations
 ) -> None:
     messages = await fail(scene, 2)
-    operations.cancel([scene.ref(messages[0])])
+    operations.cancel([scene.ref(messages[0])], reason="nobody will mend it")
     assert replays.preview(Filter()).eligible == 1
     assert replays.preview(Filter(states=(State.FAILED, State.CANCELLED))).eligible == 2
 
@@ -256,7 +257,7 @@ async def test_a_canary_that_fails_stops_the_run(scene: Scene, replays: Replays,
     await scene.settle(first, State.FAILED)
     await carry_on(scene, connection, steps=3)
     found = replays.run(run)
-    assert (found.state, found.stopped_why) == (RunState.STOPPED, "of the first 3, 1 did not succeed")
+    assert (found.state, found.stopped_why) == (RunState.STOPPED, "not all of the first 3 succeeded")
     assert item_states(replays, run) == {"failed again": 1, "sent": 2, "waiting": 3}
     for claimed in others:
         await scene.settle(claimed)
@@ -367,7 +368,7 @@ async def test_what_failed_again_is_sent_once_more_by_a_run_of_its_own(
         await scene.settle(claimed, State.FAILED if claimed is not claims[0] else State.SUCCEEDED)
     await steps_until(scene, connection, replays, run, RunState.ENDED)
     assert item_states(replays, run) == {"succeeded": 1, "failed again": 3}
-    operations.cancel([scene.ref(claims[1].message_id)])
+    operations.cancel([scene.ref(claims[1].message_id)], reason="nobody will mend it")
     again = replays.preview_failed(run)
     assert (again.eligible, replays.run(again.run).failed_of) == (2, run)
     replays.start(again.run, canary=0, undo=0)
@@ -375,6 +376,30 @@ async def test_what_failed_again_is_sent_once_more_by_a_run_of_its_own(
     sent = await scene.claim()
     assert {claim.message_id for claim in sent} == {claim.message_id for claim in claims[2:]}
     assert {claim.generation for claim in sent} == {3}
+
+
+async def test_what_a_stopped_run_did_not_send_is_sent_by_another_unless_it_has_moved_on(
+    scene: Scene, replays: Replays, connection: db.Connection, operations: Operations
+) -> None:
+    messages = sorted(await fail(scene, 6))
+    run = replays.start(replays.preview(FAILED).run, canary=1, undo=0).id
+    await carry_on(scene, connection)
+    with pytest.raises(OperationRefused):
+        replays.preview_rest(run)
+    replays.stop(run)
+    operations.cancel([scene.ref(messages[2])], reason="nobody mends it")
+    operations.replay([scene.ref(messages[3])])
+    operations.replay([scene.ref(messages[4])])
+    for claimed in await scene.claim():
+        if claimed.message_id == messages[4]:
+            await scene.settle(claimed)
+    rest = replays.preview_rest(run)
+    assert (rest.verb, rest.eligible, rest.skipped) == (Verb.REPLAY, 2, {"moved on": Count(3)})
+    assert {item.message_id for item in replays.items(rest.run)} == {messages[1], messages[5]}
+    started = replays.start(rest.run, canary=0, undo=0)
+    assert (started.rest_of, started.failed_of) == (run, None)
+    await carry_on(scene, connection, steps=3)
+    assert {claim.message_id for claim in await scene.claim()} == {messages[1], messages[5]}
 
 
 async def test_a_rate_is_kept_and_what_was_missed_is_not_made_up_for_in_a_burst(

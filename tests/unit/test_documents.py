@@ -84,7 +84,7 @@ def test_a_ticket_says_where_what_and_when_and_nothing_of_the_payload() -> None:
     text = of("departed", "no answer")
     for told in (
         "http://here/message?id=1", "`S-42`", "2026-11-23 14:05:00 UTC", "`mail`: **failed** after 3 attempts",
-        "replayed ×1 · last failed", "Timeout: no answer", "mail.py:3 in send", "2 earlier attempts",
+        "replayed once · last failed", "Timeout: no answer", "mail.py:3 in send", "2 earlier attempts",
     ):  # fmt: skip
         assert told in text
     assert "iban" not in text

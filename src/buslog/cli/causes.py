@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from buslog.cli import filtering
 from buslog.cli.common import JSON_OPTION, examples, give, opened
 from buslog.desk import Actor
-from buslog.filter import Filter, Range
 
 if TYPE_CHECKING:
     from buslog.groups import Groups
@@ -36,22 +36,9 @@ class WithList(click.Group):
     ),
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Only these; all of them otherwise.")
-@click.option("--name", "names", multiple=True, help="Failures of this name; repeat it for any of several.")
-@click.option("--key", help="Failures of exactly this key.")
-@click.option("--subscription", help="Failures of exactly this subscription.")
-@click.option("--from", "since", metavar="TIME", help="Of messages emitted at or after: 2026-01-31, 2026-01-31T14:05Z.")
-@click.option("--to", "until", metavar="TIME", help="Of messages emitted before.")
+@filtering.options(without=("state", "group"))
 @click.pass_context
-def failures(
-    ctx: click.Context,
-    *,
-    status: str | None,
-    names: tuple[str, ...],
-    key: str | None,
-    subscription: str | None,
-    since: str | None,
-    until: str | None,
-) -> None:
+def failures(ctx: click.Context, /, *, status: str | None, **given: Any) -> None:
     """What has failed, by cause: one line a group, the largest first.
 
     Each line: the group, how many are failed now, status, owner, when it came last, the error. Deliveries of a group
@@ -59,18 +46,12 @@ def failures(
     """
     if ctx.invoked_subcommand is not None:
         return
-    filter_ = Filter.from_params(
-        {
-            "name": list(names), "key": key or "", "subscription": subscription or "", "from": since or "",
-            "to": until or "",
-        },
-        default=Range.ALL,
-    )  # fmt: skip
     from buslog.insights import GroupStatus, Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
     with opened() as database:
         insights = Insights(database.dsn)
         try:
+            filter_ = filtering.filter_of(database.dsn, given)
             found = insights.failure_groups(filter_, status=GroupStatus(status) if status else None)
         finally:
             insights.close()

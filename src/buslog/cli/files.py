@@ -7,16 +7,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import IO
+from typing import IO, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from buslog import db
+from buslog.cli import filtering
 from buslog.cli.common import as_configuration, examples, give, opened, say, silence_stdout, verbatim, wants_json
 from buslog.desk import Actor
-from buslog.filter import Filter, Range
 from buslog.history import import_history, read_lines
 
 LINE_FORMAT = verbatim(
@@ -45,39 +45,31 @@ def migrate() -> None:
         "buslog export > log.csv",
         "buslog export --state failed --state retrying --from 2026-11-01 > failing.csv",
         "buslog export --key S-42 | head",
+        "buslog export --view 'Carrier down' > failed.csv",
         "buslog export --format excel > failed.csv",
         "buslog export --format parquet > log.parquet",
     )
 )
-@click.option("--find", help="Id, key or ref; many, separated by commas or blanks.")
-@click.option("--key", help="Exactly this key.")
-@click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
-@click.option("--group", help="Exactly this failure group: `buslog failures` lists them.")
-@click.option("--state", "states", multiple=True, help="This state; repeat it for any of several.")
-@click.option(
-    "--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z. Default UTC."
-)
-@click.option("--to", "until", metavar="TIME", help="Emitted before.")
+@filtering.options()
 @click.option(
     "--format", "format_", type=click.Choice(["csv", "excel", "parquet"]), default="csv", show_default=True,
     help="excel: semicolons and a BOM, as a European Excel opens it.",
 )  # fmt: skip
-def export(names: tuple[str, ...], states: tuple[str, ...], format_: str, **given: str | None) -> None:
+def export(format_: str, **given: Any) -> None:
     """Write the log to stdout, newest first: the columns of the view buslog.log. Kept in the audit.
 
     Times are in UTC: ISO 8601; for Excel to the second. A text that a spreadsheet would take for a formula begins with
     an apostrophe. With --json each row is a JSON object on a line of its own, and its texts are as they are. A CSV that
     was cut off says so in its last line; a Parquet file that was cut off cannot be read.
     """
-    places = {"since": "from", "until": "to"}
-    params: dict[str, str | list[str]] = {places.get(name, name): value or "" for name, value in given.items()}
-    filter_ = Filter.from_params({**params, "name": list(names), "state": list(states)}, default=Range.ALL)
     from buslog.export import Exports, Format  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
     chosen = Format.JSON if wants_json() else Format(format_)
     with (
         opened() as database,
-        closing(Exports(database.dsn, Actor.local("cli")).export(filter_, chosen)) as chunks,
+        closing(
+            Exports(database.dsn, Actor.local("cli")).export(filtering.filter_of(database.dsn, given), chosen)
+        ) as chunks,
     ):
         try:
             _write(chunks)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buslog.cli import filtering
 from buslog.cli.common import JSON_OPTION, examples, give, opened
 from buslog.desk import Actor
-from buslog.filter import Filter, Range
+from buslog.filter import Range
 
 if TYPE_CHECKING:
     from buslog.replays import Preview, Replays, Run
@@ -39,27 +40,16 @@ def runs() -> None:
 
 @runs.command(epilog=examples("buslog runs preview replay --state failed --subscription freight.emails:send"))
 @click.argument("verb", type=click.Choice(VERBS))
-@click.option("--find", help="Id, key or ref; many, separated by commas or blanks.")
-@click.option("--key", help="Exactly this key.")
-@click.option("--name", "names", multiple=True, help="This name; repeat it for any of several.")
-@click.option("--subscription", help="Exactly this subscription.")
-@click.option("--error", help="Exactly this type of the last error.")
-@click.option("--group", help="Exactly this failure group: `buslog failures` lists them.")
-@click.option("--state", "states", multiple=True, help="This state; repeat it for any of several.")
-@click.option("--from", "since", metavar="TIME", help="Emitted at or after: 2026-01-31, 2026-01-31T14:05Z.")
-@click.option("--to", "until", metavar="TIME", help="Emitted before.")
-def preview(verb: str, names: tuple[str, ...], states: tuple[str, ...], **given: str | None) -> None:
+@filtering.options()
+def preview(verb: str, **given: Any) -> None:
     """Freeze what a filter finds, and say what a run would do; prints the run's number first.
 
     Nothing is sent. A preview that is not started within an hour is forgotten.
     """
-    places = {"since": "from", "until": "to"}
-    params: dict[str, str | list[str]] = {places.get(name, name): value or "" for name, value in given.items()}
-    filter_ = Filter.from_params({**params, "name": list(names), "state": list(states)}, default=Range.ALL)
     from buslog.replays import Verb  # noqa: PLC0415
 
     with opened() as database:
-        found = replays(database.dsn).preview(filter_, Verb(verb))
+        found = replays(database.dsn).preview(filtering.filter_of(database.dsn, given), Verb(verb))
     _give_preview(found)
 
 
@@ -69,6 +59,15 @@ def again(run: int) -> None:
     """Preview a replay of what failed again in a run."""
     with opened() as database:
         found = replays(database.dsn).preview_failed(run)
+    _give_preview(found)
+
+
+@runs.command(epilog=examples("buslog runs rest 12"))
+@click.argument("run", type=int)
+def rest(run: int) -> None:
+    """Preview what a stopped run did not send, with the same verb."""
+    with opened() as database:
+        found = replays(database.dsn).preview_rest(run)
     _give_preview(found)
 
 
@@ -148,12 +147,14 @@ def _line(run: Run) -> str:
 
 
 def _give_run(found: Run) -> None:
+    is_stopped = found.state == "stopped"
     numbers = ("waiting", "sent", "succeeded", "failed_again", "cancelled", "skipped")
+    labels = {"waiting": "not sent" if is_stopped else "waiting"}
     why = f": {found.stopped_why}" if found.stopped_why else ""
     give(
         _document(found),
         f"{found.id}\t{found.verb}\t{found.state}{why}",
-        *(f"{name.replace('_', ' ')}\t{getattr(found, name):,}" for name in numbers),
+        *(f"{labels.get(name, name.replace('_', ' '))}\t{getattr(found, name):,}" for name in numbers),
     )
 
 

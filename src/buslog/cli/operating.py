@@ -205,7 +205,8 @@ def run_now(message_id: UUID, subscription: str | None, reason: str) -> None:
 def cancel(message_id: UUID, subscription: str | None, reason: str) -> None:
     """End an open or failed delivery as cancelled: of SUBSCRIPTION, or every such one of the message.
 
-    Prints a line for each. An attempt under way is not stopped; its outcome is refused.
+    Prints a line for each. An attempt under way is not stopped; its outcome is refused. What has failed is cancelled
+    only with a reason.
     """
     _move(message_id, subscription, lambda acting: acting.cancel, (*OPEN_STATES, State.FAILED), reason)
 

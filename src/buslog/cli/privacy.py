@@ -44,6 +44,7 @@ def erase(key: str, reason: str, confirm: str | None) -> None:
         f"messages\t{done.messages:,}",
         f"deliveries\t{done.deliveries:,}",
         f"attempts\t{done.attempts:,}",
+        *([f"views\t{done.views:,}"] if done.views else []),
         *([f"left, sent again meanwhile\t{done.left:,}"] if done.left else []),
     )
 

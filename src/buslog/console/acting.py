@@ -35,6 +35,9 @@ def buttons(delivery: DeliveryDetail) -> None:
             if verb == "replay" and not why_not[verb] and (is_again or delivery.unsafe_to_replay):
                 _replay_with_care(delivery, token, icon)
                 continue
+            if verb == "cancel" and not why_not[verb] and state is State.FAILED:
+                _ask_first("cancel", delivery, token, icon, told=[words.SINGLE_CANCEL], send=words.SINGLE_CANCEL_SEND)
+                continue
             st.button(
                 verb.capitalize(), key=token, icon=icon, disabled=bool(why_not[verb]), help=why_not[verb] or help_,
                 type="primary" if verb == "replay" and state is State.FAILED else "secondary",
@@ -44,24 +47,32 @@ def buttons(delivery: DeliveryDetail) -> None:
 
 def _replay_with_care(delivery: DeliveryDetail, token: str, icon: str) -> None:
     """What has succeeded, or is unsafe to replay: why not lightly, then a tick, a reason and a second press."""
-    with st.popover("Replay…", icon=icon, key=f"ask-{token}"):
-        if delivery.state is State.SUCCEEDED:
-            st.text(words.SINGLE_AGAIN)
-        if delivery.unsafe_to_replay:
-            st.text(words.SINGLE_UNSAFE.format(why=delivery.unsafe_to_replay))
+    told = [words.SINGLE_AGAIN] if delivery.state is State.SUCCEEDED else []
+    if delivery.unsafe_to_replay:
+        told.append(words.SINGLE_UNSAFE.format(why=delivery.unsafe_to_replay))
+    _ask_first("replay", delivery, token, icon, told=told, send=words.SINGLE_SEND, sure=words.SINGLE_SURE)
+
+
+def _ask_first(
+    verb: str, delivery: DeliveryDetail, token: str, icon: str, *, told: list[str], send: str, sure: str = ""
+) -> None:
+    """A reason, where there is `sure` a tick as well, and a second press."""
+    with st.popover(f"{verb.capitalize()}…", icon=icon, key=f"ask-{token}"):
+        for text in told:
+            st.text(text)
         with st.form(f"form-{token}", border=False):
             reason = st.text_input(
                 words.RUN_REASON, max_chars=200, placeholder=words.RUN_REASON_KEPT, key=f"reason-{token}"
             )
-            is_sure = st.checkbox(words.SINGLE_SURE, key=f"sure-{token}")
-            sent = st.form_submit_button(words.SINGLE_SEND, type="primary", key=f"send-{token}")
-        st.code(f'{command_line("replay", delivery.ref)} --reason "…"', language="bash", wrap_lines=True)
+            is_sure = st.checkbox(sure, key=f"sure-{token}") if sure else True
+            sent = st.form_submit_button(send, type="primary", key=f"send-{token}")
+        st.code(f'{command_line(verb, delivery.ref)} --reason "…"', language="bash", wrap_lines=True)
         if sent and not reason.strip():
             inputs.fault(f"{words.RUN_REASON} {words.RUN_REASON_MISSING}")
         elif sent and not is_sure:
-            inputs.fault(f"“{words.SINGLE_SURE}” {words.SURE_MISSING}")
+            inputs.fault(f"“{sure}” {words.SURE_MISSING}")
         elif sent:
-            _act("replay", [delivery.ref], token, reason)
+            _act(verb, [delivery.ref], token, reason)
             st.rerun()
 
 

@@ -13,7 +13,7 @@ from buslog.alerting import channels
 from buslog.alerting.model import KeptRule, Quiet, Rule, RuleKind
 from buslog.alerting.texts import lasted, where
 from buslog.config import settings
-from buslog.console import access, acting, clock, frame, markup, once, problems, words
+from buslog.console import access, acting, clock, frame, markup, numbers, once, problems, words
 from buslog.errors import BuslogError, InvalidRule
 from buslog.insights import Alert, LastLook, Notice
 
@@ -44,15 +44,15 @@ def show_look(look: LastLook, rules: Sequence[KeptRule]) -> None:
     markup.quiet(words.LOOKED_AT.format(ago=clock.ago(look.at), by=look.by, took=took))
 
 
-def show_rules(rules: Sequence[KeptRule]) -> None:
+def show_rules(rules: Sequence[KeptRule], look: LastLook) -> None:
     if not rules:
         with st.container(border=True):
             markup.title(words.NO_ALERT_RULES, quiet=words.NO_ALERT_RULES_MORE)
     for kept in sorted(rules, key=lambda kept: (not kept.firing_since, not kept.rule.enabled)):
-        _show_rule(kept)
+        _show_rule(kept, look)
 
 
-def _show_rule(kept: KeptRule) -> None:
+def _show_rule(kept: KeptRule, look: LastLook) -> None:
     rule = kept.rule
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -62,7 +62,7 @@ def _show_rule(kept: KeptRule) -> None:
         fired = clock.ago(kept.last_fired) if kept.last_fired else words.ALERT_NEVER
         quiet = rule.quiet
         facts = [
-            (words.ALERT_NOW, _figure(kept) if rule.enabled and kept.checked_at else ""),
+            (words.ALERT_NOW, _figure(kept, look) if rule.enabled and kept.checked_at else ""),
             (words.ALERT_LAST, fired),
             (words.ALERT_CHANNELS, ", ".join(rule.channels) or words.ALERT_TO_NOBODY),
             (words.ALERT_REMIND, f"every {lasted(rule.remind)}" if rule.remind else words.ALERT_ONCE),
@@ -99,17 +99,30 @@ def _state(kept: KeptRule) -> tuple[str, words.Color]:
     return (words.ALERT_WELL, "green") if kept.checked_at else (words.ALERT_UNSEEN, "gray")
 
 
-def _figure(kept: KeptRule) -> str:
+def _figure(kept: KeptRule, look: LastLook) -> str:
     figure = kept.figure
     match kept.rule.kind:
         case RuleKind.FAILURE_RATE:
-            return words.ALERT_NOTHING_ENDED if figure is None else f"{figure:.1%} failed"
+            return words.ALERT_NOTHING_ENDED if figure is None else _share(
+                kept.rule, figure, look, is_firing=kept.true_since is not None
+            )  # fmt: skip
         case RuleKind.BACKLOG_AGE:
             return words.ALERT_NOTHING_WAITS if figure is None else f"waiting for {_seconds(figure)}"
         case RuleKind.NO_WORKER:
             return f"none for {_seconds(figure)}" if figure else "there is one"
         case RuleKind.NEW_GROUP:
             return ""
+
+
+def _share(rule: Rule, figure: float, look: LastLook, *, is_firing: bool) -> str:
+    """A share of failures, and why it is none to be told of: too few, or counted for less than the window."""
+    told = words.ALERT_SHARE.format(share=numbers.share(figure))
+    if figure >= rule.threshold and not is_firing:
+        told = words.ALERT_TOO_FEW.format(told=told, failures=words.plural(rule.at_least, "failure"))
+    since = look.counting_since
+    if since and clock.now() - since < rule.window:
+        told = words.ALERT_COUNTED.format(told=told, time=lasted(clock.now() - since))
+    return told
 
 
 def _seconds(number: float) -> str:

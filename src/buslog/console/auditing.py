@@ -152,13 +152,15 @@ def said(row: AuditRow) -> str:
     if row.is_denied:
         needs = f", needs {told['needs']}" if "needs" in told else ""
         return f"role {told['denied']}{needs}"
-    parts = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in told.items()
+    parts = [f"{name.replace('_', ' ')}: {_short(value)}" for name, value in told.items()
              if value is not None and name not in {"key", "name"}]  # fmt: skip
     return " · ".join(part for part in parts if part)
 
 
 def _short(value: Any) -> str:
     if isinstance(value, Mapping):
+        if "rule" in value:  # an alert rule; all of it is in what is stored
+            return str(value["rule"])
         return ", ".join(f"{name}={_short(inner)}" for name, inner in value.items()) or "everything"
     if isinstance(value, list):
         return ", ".join(_short(inner) for inner in value) or "none"

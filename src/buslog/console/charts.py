@@ -124,6 +124,8 @@ def _layout(series: Series) -> dict[str, Any]:
             "tickformat": "~s", "nticks": ticks + 1, "range": [0, most * 1.12 if most else 1],
             "dtick": 1 if most <= ticks else None, "showticklabels": most > 0, "fixedrange": True,
         }  # fmt: skip
+        if panel > 1 and most:
+            layout[f"yaxis{panel}"]["tickvals"] = [0, most]  # there is room for two: the second says the scale
     return layout
 
 

@@ -186,7 +186,7 @@ class FilterBar:
             self._between()
 
     def _more(self, known: _Known, filter_: Filter) -> None:
-        self._subscriber(known, filter_)
+        self._subscriber(known, filter_, width=300)
         for name, label, help_ in (
             ("error_type", words.ERROR_TYPE, None),
             ("error_text", words.ERROR_TEXT, None),
@@ -199,28 +199,32 @@ class FilterBar:
             help=markup.literal(words.PAYLOAD_HOW),
         )  # fmt: skip
 
-    def _names(self, known: _Known, filter_: Filter, width: int | Literal["stretch"] = "stretch") -> None:
+    def _names(self, known: _Known, filter_: Filter) -> None:
         failing = [name for name in known.names if name in known.failing]
         st.multiselect(
             words.NAME, list(dict.fromkeys([*failing, *known.names, *filter_.names])), key=self._key("names"),
-            on_change=self._changed, placeholder=words.ANY_NAME, width=width,
+            on_change=self._changed, placeholder=words.ANY_NAME,
             format_func=lambda name: words.FAILING.format(name=name) if name in known.failing else name,
         )  # fmt: skip
 
-    def _subscriber(self, known: _Known, filter_: Filter) -> None:
+    def _subscriber(self, known: _Known, filter_: Filter, width: int | Literal["stretch"] = "stretch") -> None:
         given = [filter_.subscription] if filter_.subscription else []
         st.selectbox(
             words.SUBSCRIBER, list(dict.fromkeys([*known.subscriptions, *given])), key=self._key("subscription"),
-            index=None, on_change=self._changed, placeholder=words.ANY_SUBSCRIBER, width=300,
+            index=None, on_change=self._changed, placeholder=words.ANY_SUBSCRIBER, width=width,
         )  # fmt: skip
 
     def _some_widgets(self, filter_: Filter) -> None:
         known = _known()
-        with st.container(horizontal=True, vertical_alignment="top"):
-            if "name" in self._only:
-                self._names(known, filter_, width=300)
-            if "subscription" in self._only:
-                self._subscriber(known, filter_)
+        selects = [
+            show for name, show in (("name", self._names), ("subscription", self._subscriber)) if name in self._only
+        ]
+        # In columns: on a phone they lie below each other, each as wide as the screen.
+        *columns, last = st.columns([*(3 for _ in selects), 11 - 3 * len(selects)], gap="small")
+        for column, show in zip(columns, selects, strict=True):
+            with column:
+                show(known, filter_)
+        with last:
             st.segmented_control(
                 words.TIME, list(Range), key=self._key("range"), on_change=self._changed, format_func=_range_label,
                 label_visibility="visible" if len(self._only) > 1 else "collapsed",
@@ -242,7 +246,8 @@ class FilterBar:
             without = replace(filter_, **{field: getattr(Filter(), field)})
             chips.append((field, label, _chip(field, getattr(filter_, field)), without))
         given = [chip for chip in chips if chip[2] and (chip[0] != "group" or self._with_group)]
-        if not filter_.is_narrow:
+        kept = None if self._with_group else filter_.group  # the page is this group's: it is no filter of its list
+        if not replace(filter_, group=None if kept else filter_.group).is_narrow:
             return
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             for field, label, value, without in given:
@@ -250,7 +255,7 @@ class FilterBar:
                     markup.literal(f"{label}: {value}"), icon=":material/close:", key=self._key(f"chip-{field}"),
                     on_click=self.change, args=(without,), help=words.TAKE_AWAY,
                 )  # fmt: skip
-            cleared = Filter(range=filter_.range, since=filter_.since, until=filter_.until)
+            cleared = Filter(group=kept, range=filter_.range, since=filter_.since, until=filter_.until)
             st.button(
                 words.CLEAR_ALL, icon=":material/filter_alt_off:", type="tertiary", key=self._key("clear-all"),
                 on_click=self.change, args=(cleared,),

@@ -66,7 +66,7 @@ def run() -> None:
         problems.show(error)
     except Exception as error:  # noqa: BLE001  (no traceback on a screen)
         problems.show_unknown(error)
-    _footer()
+    _footer(has_duty=page.url_path != "")  # the Overview says on top who is on duty
 
 
 def header(title: str) -> DeltaGenerator:
@@ -88,10 +88,11 @@ def _entrance() -> None:
     st.button(words.LOG_IN, type="primary", on_click=st.login, key="log_in")
 
 
-def _footer() -> None:
+def _footer(*, has_duty: bool) -> None:
     st.space("medium")
-    with problems.shown():
-        duty.bar(key="footer")
+    if has_duty:
+        with problems.told_above():
+            duty.bar(key="footer")
     with problems.shown(), st.container(horizontal=True, vertical_alignment="center", gap="small"):
         clock.switch()
         shortcuts.button()

@@ -35,7 +35,7 @@ def card(group: FailureGroup, *, on_open: Callable[[], None]) -> None:
         told.html(_card(group))
         side.button(
             words.OPEN_GROUP, key=f"open-{group.fingerprint}", on_click=on_open, help=words.OPEN_GROUP_HELP,
-            icon=":material/chevron_right:", icon_position="right",
+            icon=":material/chevron_right:", icon_position="right", width="stretch",
         )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def _unregister(subscriber: Subscriber, token: str) -> None:
 def _reason(command: str, token: str) -> None:
     """Asks for a reason; and shows the line that does the same in a terminal."""
     reason = st.text_input("Reason", key=f"holding.{token}", max_chars=500, placeholder=words.KEPT_IN_AUDIT)
-    markup.quiet(words.FROM_A_TERMINAL_COLON)
+    markup.quiet(words.FROM_A_TERMINAL)
     st.code(f"{command} --reason {shlex.quote(reason.strip() or '…')}", language="bash")
 
 

@@ -141,4 +141,6 @@ def show_run(run: CommandRun, *, is_mine: bool) -> None:
             else:
                 with st.expander("Result"):
                     st.code(run.result or "", language="json", wrap_lines=True)
-        st.page_link(frame.MESSAGE, label="Open", icon="", query_params={"id": str(run.message_id)})
+        st.page_link(
+            frame.MESSAGE, label=words.OPEN_MESSAGE, icon=":material/mail:", query_params={"id": str(run.message_id)}
+        )

@@ -286,7 +286,7 @@ def _confirm(command: Command, asked: list[Asked], lately: list[CommandRun], rea
         st.dataframe(pd.DataFrame(rows, columns=["Key", "Payload"]), hide_index=True, alt=words.FIRST_RUNS)
         if count > LOOKED_AT:
             markup.quiet(f"And {count - LOOKED_AT:,} more.")
-    markup.quiet(words.FROM_A_TERMINAL_COLON)
+    markup.quiet(words.FROM_A_TERMINAL)
     st.code(command_line(command.name, asked), language="bash", wrap_lines=True)
     with st.form(f"launch.{token}", border=False):
         typed = ""

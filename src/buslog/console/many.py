@@ -39,12 +39,12 @@ class _Asked:
 # ── on pages ────────────────────────────────────────────────────────────────────
 
 
-def buttons(filter_: Filter, *, key: str = "many") -> None:
+def buttons(filter_: Filter, *, label: str = words.ALL_MATCHING, key: str = "many") -> None:
     """Folded: what can be done to all that a filter finds, in each button the verb, how many and which. Opens the
     dialog too, where one is asked for.
     """
     show()
-    folded = st.expander(words.ALL_MATCHING, icon=":material/select_all:", key=f"{key}.all", on_change="rerun")
+    folded = st.expander(label, icon=":material/select_all:", key=f"{key}.all", on_change="rerun")
     if not folded.open:
         return
     with folded, problems.shown():
@@ -81,6 +81,16 @@ def again(run: Run) -> None:
     st.button(
         words.REPLAY_AGAIN.format(number=f"{run.failed_again:,}"), icon=words.VERB_ICONS[Verb.REPLAY], key="many.again",
         type="primary", disabled=bool(why), help=why or None, on_click=_ask, args=(Replays.preview_failed, run.id),
+    )  # fmt: skip
+
+
+def rest(run: Run) -> None:
+    """To do the same to what a stopped run did not send."""
+    why = access.may(f"{run.verb} many")
+    st.button(
+        words.SEND_REST.format(verb=words.RUN_VERBS[run.verb], number=f"{run.waiting:,}"), key="many.rest",
+        icon=words.VERB_ICONS[run.verb], disabled=bool(why), help=why or None, on_click=_ask,
+        args=(Replays.preview_rest, run.id),
     )  # fmt: skip
 
 
@@ -247,7 +257,7 @@ def _form(preview: Preview) -> None:
                     f"{words.RUN_VERBS[preview.verb]} {words.plural(preview.eligible, 'delivery')}", type="primary",
                     icon=words.VERB_ICONS[preview.verb], key=f"{key}.go", on_click=_press, args=(preview,),
                 )  # fmt: skip
-        with st.expander(words.TERMINAL):
+        with st.expander(words.FROM_A_TERMINAL):
             st.code(_command_line(preview), language="bash", wrap_lines=True)
     if is_left:
         _close()

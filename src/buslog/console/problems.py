@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import streamlit as st
 
@@ -23,18 +23,20 @@ from buslog.errors import (
 _log = logging.getLogger("buslog.dashboard")
 
 _TITLES: list[tuple[type[BuslogError], str]] = [
-    (DatabaseUnavailable, "The database did not answer"),
-    (Misconfigured, "Something is not set up yet"),
-    (InvalidFilter, "This filter cannot be read"),
-    (RoleTooLow, "You may not do this"),
-    (NotFound, "There is no such thing"),
-    (UnknownCommand, "There is no such command"),
+    (DatabaseUnavailable, words.DATABASE_AWAY),
+    (Misconfigured, words.NOT_SET_UP),
+    (InvalidFilter, words.CANNOT_BE_ASKED),
+    (RoleTooLow, words.MAY_NOT_DO),
+    (NotFound, words.NO_SUCH_THING),
+    (UnknownCommand, words.NO_SUCH_COMMAND),
 ]
 
 
 def show(error: BuslogError) -> None:
     """What was wrong, where, and how to mend it."""
-    headline = next((title for kind, title in _TITLES if isinstance(error, kind)), "That cannot be done")
+    headline = next((title for kind, title in _TITLES if isinstance(error, kind)), words.CANNOT_BE_DONE)
+    if isinstance(error, DatabaseUnavailable) and error.field == "query":
+        headline = words.TOOK_TOO_LONG
     with st.container(border=True):
         st.markdown(f":material/error: **{headline}**")
         markup.facts([("What", error.field), ("Rule", error.rule), ("Was", error.was[:200]), ("Limit", error.limit)])
@@ -60,6 +62,13 @@ def shown() -> Iterator[None]:
         show(error)
     except Exception as error:  # noqa: BLE001  (the last resort of a screen)
         show_unknown(error)
+
+
+@contextmanager
+def told_above() -> Iterator[None]:
+    """A small part that is left out while the database is away: the page says so, once."""
+    with shown(), suppress(DatabaseUnavailable):
+        yield
 
 
 def handle_script_error(error: Exception) -> bool:

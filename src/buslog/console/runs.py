@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import streamlit as st
 
-from buslog.console import clock, filters, frame, markup, words
+from buslog.console import clock, filters, frame, markup, numbers, words
 from buslog.filter import Filter, Range
 from buslog.insights import ItemState, Run, RunSet, RunState, Verb
 from buslog.message import State
@@ -41,6 +41,8 @@ def scope(run: Run) -> str:
     """What its set was, in words."""
     if run.failed_of is not None:
         return words.RUN_AGAIN_OF.format(run=run.failed_of)
+    if run.rest_of is not None:
+        return words.RUN_REST_OF.format(run=run.rest_of)
     told = in_words(run.filter)
     return words.RUN_PICKED.format(filter=told) if run.is_selected else told
 
@@ -68,6 +70,14 @@ def card(run: Run) -> None:
         progress(run)
 
 
+def command_lines(run: Run) -> list[str]:
+    """The lines that look at it, and do to it what can be done, in a terminal."""
+    stop = f'buslog runs stop {run.id} --reason "…"' if run.can_stop else ""
+    again = f"buslog runs again {run.id}" if run.failed_again else ""
+    rest = f"buslog runs rest {run.id}" if run.state is RunState.STOPPED and run.waiting else ""
+    return [line for line in (f"buslog runs show {run.id}", stop, again, rest) if line]
+
+
 def filter_link(run: Run) -> None:
     """To the Log, as its filter finds it today."""
     st.page_link(
@@ -80,6 +90,7 @@ def progress(run: Run) -> None:
     if run.deliveries:
         told = [f"{run.settled:,} of {run.deliveries:,} settled"]
         told += [f"{run.failed_again:,} failed again"] if run.failed_again else []
+        told += [f"{run.waiting:,} not sent"] if run.waiting and run.state is RunState.STOPPED else []
         told += [f"{run.skipped:,} left out"] if run.skipped else []
         st.progress(run.settled / run.deliveries, text=" · ".join(told))
     elif run.skipped:
@@ -114,7 +125,7 @@ def standing(run: Run, made_of: RunSet, *, are_workers: bool) -> str:
         canary = made_of.canary
         told = words.RUN_CANARY.format(number=run.canary, rest=f"{max(run.deliveries - run.canary, 0):,}")
         waits = words.RUN_CANARY_WAITS.format(
-            succeeded=canary.get(ItemState.SUCCEEDED, 0), number=run.canary, open=canary.get(ItemState.SENT, 0)
+            succeeded=canary.get(ItemState.SUCCEEDED, 0), open=canary.get(ItemState.SENT, 0)
         )
         return f"{told} {waits}{nobody}"
     if run.state is RunState.RUNNING:
@@ -129,7 +140,7 @@ def standing(run: Run, made_of: RunSet, *, are_workers: bool) -> str:
     return words.RUN_STOPPED.format(why=f"{run.stopped_why}", waiting=f"{run.waiting:,}") + still
 
 
-def numbers(run: Run, made_of: RunSet) -> None:
+def figures(run: Run, made_of: RunSet) -> None:
     """Its items by state, and what became of the failure rate of its set."""
     with st.grid(4, gap="small", min_column_width=170):
         if run.verb is Verb.REPLAY:
@@ -154,6 +165,6 @@ def skipped_why(reason: str) -> str:
 
 
 def _metric(label: str, number: int, of: int | None, help_: str) -> None:
-    share = f"{number / of:.1%} of {of:,}" if of else None
+    share = f"{numbers.share(number / of)} of {of:,}" if of else None
     st.metric(label, f"{number:,}", share, delta_color="off", delta_arrow="off", border=True, height="stretch",
               help=help_)  # fmt: skip

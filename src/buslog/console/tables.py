@@ -65,9 +65,12 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
     click = f"{key}.show"
     columns = {
         "show": Column(
-            ["Show"] * len(groups), 64, lambda width: st.column_config.ButtonColumn("", key=click, width=width)
+            [words.OPEN_GROUP] * len(groups),
+            64,
+            lambda width: st.column_config.ButtonColumn("", key=click, width=width),
         ),
         "failed": _text("Failed", [str(group.count) for group in groups], right=True),
+        "status": _text("Status", [words.status_label(group.status) for group in groups]),
         "error": _text("Error", [f"{group.error_type}: {group.sample}" for group in groups]),
         "name": _text("Name", [words.some(group.names) for group in groups]),
         "subscription": _text("Subscriber", [words.some(map(words.short, group.subscriptions)) for group in groups]),
@@ -77,7 +80,7 @@ def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | N
     return groups[pressed.row] if pressed and pressed.row < len(groups) else None
 
 
-def item_table(items: Sequence[Item], *, key: str, key_field: str) -> None:
+def item_table(items: Sequence[Item], *, key: str, key_field: str, is_stopped: bool) -> None:
     """Deliveries of a run, a button each that opens its message."""
     columns = {
         "open": _opener(key, [item.message_id for item in items]),
@@ -86,7 +89,7 @@ def item_table(items: Sequence[Item], *, key: str, key_field: str) -> None:
         "key": _text(key_field, [item.key or "" for item in items]),
         "subscription": _text("Subscriber", [words.short(item.subscription) for item in items]),
         "was": _text("Was", [str(item.was) for item in items]),
-        "state": _text("Now", [f"{words.ITEM_STATES[item.state].mark} {item.state}" for item in items]),
+        "state": _text("Now", [words.item_label(item.state, is_stopped=is_stopped) for item in items]),
         "why": _text("Why", [_why(item) for item in items]),
     }
     _grid(columns, key=key, room=ROOM, alt="Deliveries of the run, oldest message first")
@@ -176,7 +179,7 @@ def audit_table(rows: Sequence[AuditRow], *, key: str, key_field: str, on_open: 
         "at": _time("When", [row.at for row in rows]),
         "actor": _text("Who", [row.actor for row in rows]),
         "verb": _text("What", [row.verb for row in rows]),
-        "result": _text("", [words.DENIED_LABEL if row.is_denied else words.DONE_LABEL for row in rows]),
+        "result": _text("Outcome", [words.DENIED_LABEL if row.is_denied else words.DONE_LABEL for row in rows]),
         "key": _text(key_field, [row.key or "" for row in rows]),
         "subscription": _text("Subscriber", [words.short(row.subscription or "") for row in rows]),
         "reason": _text("Why", [row.reason or "" for row in rows]),

@@ -40,7 +40,7 @@ def _has_happened(thread: Thread) -> bool:
 
 
 def _head(thread: Thread, current: UUID, around: UUID) -> None:
-    counted = f"{thread.messages} message{'' if thread.messages.value == 1 else 's'}"
+    counted = f"{thread.messages} message{'' if thread.messages.value == 1 else 's'}{':' if thread.states else ''}"
     st_html = f'<span style="font-size:.9rem">{counted}</span> {states(thread.states)}'
     if not thread.is_whole and thread.troubles:
         found = " · ".join(
@@ -136,7 +136,8 @@ class _Drawing:
             error = f"{attempt.error_type}: {attempt.error}"[:ERROR_SHOWN]
             yield self._note(depth + 1, f"attempt {attempt.attempt} · {escape(error)}")
         if len(raised) > ATTEMPTS_SHOWN:
-            yield self._note(depth + 1, words.THREAD_MORE_ATTEMPTS.format(count=len(raised) - ATTEMPTS_SHOWN))
+            more = words.THREAD_MORE_ABOVE if message.id == self._current else words.THREAD_MORE_ATTEMPTS
+            yield self._note(depth + 1, more.format(count=len(raised) - ATTEMPTS_SHOWN))
         if run.is_latest:
             for done in story.done:
                 if done.subscription == run.subscription:

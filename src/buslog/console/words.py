@@ -90,7 +90,6 @@ NO_DELIVERY_IN_TIME = "No delivery of this time."
 NEVER_SENT = "It was never sent anything."
 TAKE_OFF = "Take off the bus"
 KEPT_IN_AUDIT = "Kept in the audit"
-FROM_A_TERMINAL_COLON = "The same from a terminal:"
 NOT_GIVEN = "Not given"
 LATEST_RUNS = "Latest runs"
 THIS_RUN = "This run"
@@ -101,7 +100,7 @@ RUNS_NOT_WELL = "Runs that have not succeeded"
 ALL_IN_LOG = "All of it in the Log"
 THE_FAILED = "The failed ones"
 RUN_FOR = "Run it for"
-KEPT_WITH_OPERATION = "Kept with the operation"
+KEPT_WITH_OPERATION = "Kept in the audit"
 CSV_FILE = "CSV file"
 FIRST_ROWS = "The first rows of the file"
 PAYLOAD_AS_JSON = "Payload, as JSON"
@@ -109,6 +108,14 @@ WRONG_ROWS = "What is wrong, row by row"
 FIRST_RUNS = "The first runs"
 NO_LIMIT = "No limit"
 ONLY_THESE = "Only these subscribers, not the others of the same messages."
+DATABASE_AWAY = "The database did not answer"
+TOOK_TOO_LONG = "This took too long to find out"
+NOT_SET_UP = "Something is not set up yet"
+CANNOT_BE_ASKED = "This cannot be looked for"
+MAY_NOT_DO = "You may not do this"
+NO_SUCH_THING = "There is no such thing"
+NO_SUCH_COMMAND = "There is no such command"
+CANNOT_BE_DONE = "That cannot be done"
 NOT_SHOWN = ":material/error: **This page could not be shown**"
 OPEN_FILTER_IN_LOG = "Open this filter in the Log"
 OVERVIEW_HELP = "How the bus is doing: throughput, errors, failures, workers."
@@ -121,6 +128,7 @@ REPLAYS_HELP = "What was replayed, run or cancelled in bulk: progress, undo, sto
 FOOTER = "Times in {zone} · acting as {who} · {where}"
 FAILED_AS_OF = "{count} failed · as of {moment}"
 NO_FAILURES_IN = "No failures {phrase}."
+WELL_IN = "No failures {phrase}. Nice work."
 KEY_OR_ID = "{field} or message id"
 ADD_TO, AS_JSON = "Add to {field}", "{label}, as JSON"
 FIRST_OF, FAULTS_SHOWN = "{rows}; the first ones:", "The first {count} are shown."
@@ -186,7 +194,7 @@ GROUP_STATUSES: dict[GroupStatus, Look] = {
 FAILURES = "Failures"
 CAUSES_SHOWN = "Show"
 ALL_CAUSES, DELIVERIES = "All causes", "Deliveries"
-OPEN_GROUP = "Open"
+OPEN_GROUP = "Show"  # a status is called open
 OPEN_GROUP_HELP = "What is known of this cause, and its failed deliveries"
 JUST_NOW = "just now"
 FAILED_NOW, FAILED_EVER = "Failed now", "Failures ever"
@@ -210,7 +218,7 @@ NONE_OF_STATUS = {
     GroupStatus.ACKNOWLEDGED: "No acknowledged cause.",
     GroupStatus.RESOLVED: "No resolved cause.",
 }
-SHOW_ALL_CAUSES, SHOW_ALL = "Show all causes", "Show all"
+SHOW_ALL_CAUSES, SHOW_ALL, SHOW_ALL_FAILURES = "Show all causes", "Show all", "Show all failures"
 NO_MATCHING_FAILURE = "No failure matches this filter."
 NO_MORE_HERE, BACK_TO_NEWEST = "No more failures on this page.", "Back to the newest"
 ACKNOWLEDGE, ACKNOWLEDGE_HELP = "Acknowledge", "Say that it has been seen, and that somebody is on it."
@@ -241,6 +249,11 @@ def outside(older: Count, newer: Count) -> str:
 
 def reopened(times: int) -> str:
     return "came back once after it was resolved" if times == 1 else f"came back {times} times after it was resolved"
+
+
+def status_label(status: GroupStatus) -> str:
+    """Mark and word: ● open."""
+    return f"{GROUP_STATUSES[status].mark} {status}"
 
 
 def only_largest(shown: int, of: int) -> str:
@@ -280,7 +293,7 @@ PAYLOAD_HOW = (
 )
 CHIPS = {
     "find": "find", "subscription": "subscriber", "error_type": "error", "error_text": "error text",
-    "group": "failure group", "raised": "errors", "ended_since": "ended since", "correlation": "thread",
+    "group": "cause", "raised": "errors", "ended_since": "ended since", "correlation": "thread",
     "payload": "payload",
 }  # fmt: skip
 NAME, SUBSCRIBER, TIME, AT_LEAST_ONE = "Name", "Subscriber", "Time", "at least one"
@@ -371,6 +384,7 @@ THREAD_BACK = "Back to this message"
 THREAD_FOLDED = "Deliveries that succeeded at once are told in the line of their message."
 THREAD_SCALE = "Bars are to scale: pale while it waited, full while it ran."
 THREAD_MORE_ATTEMPTS = "{count} more on the page of the message"
+THREAD_MORE_ABOVE = "{count} more in its delivery, above"
 THREAD_ALT = "{subscription}: {state}; waited {waited}, ran {ran}"
 
 TICKET = "Copy for ticket"
@@ -408,7 +422,7 @@ NOTES_DONE = "Note added."
 
 OPERATIONS = "What people did"
 REASON_LABEL = "Reason · optional"
-REASON_HINT = "Kept with the operation"
+REASON_HINT = "Kept in the audit"
 
 # ── Key ─────────────────────────────────────────────────────────────────────────
 
@@ -586,6 +600,7 @@ ITEM_STATES: dict[ItemState, Look] = {
     ItemState.WAITING: Look("○", "blue", "#8E7CC3", "Not sent yet."),
     ItemState.SUCCEEDED: Look("✓", "green", "#009E73", "The subscriber has done its work."),
 }
+NOT_SENT = Look("■", "gray", "#8A91A0", "The run was stopped before it was sent.")  # what waits in a stopped run
 RUN_VERBS: dict[Verb, str] = {Verb.REPLAY: "Replay", Verb.RUN_NOW: "Run now", Verb.CANCEL: "Cancel"}
 VERB_ICONS: dict[Verb, str] = {
     Verb.REPLAY: ":material/replay:", Verb.RUN_NOW: ":material/bolt:", Verb.CANCEL: ":material/block:",
@@ -622,6 +637,7 @@ SKIPPED_WHY: dict[str, str] = {
     "no live worker hosts it": "nobody would run them: no live worker hosts their subscriber",
     "superseded": "are superseded",
     "erased": "are erased: there is nothing left to send",
+    "moved on": "have moved on since",
     "gone": "are gone",
 }
 UNSAFE_WHY = "are unsafe to replay: “{why}”. Replay them one by one, on their messages' pages"
@@ -651,20 +667,20 @@ RUN_REASON_MISSING = "is required: say why, for whoever reads this later"
 TYPE_COUNT_FIELD = "The number"
 TYPE_COUNT_WRONG = "is to be typed as it stands: {number}"
 SURE_MISSING = "is to be ticked"
-TERMINAL = "The same from a terminal:"
 NO_RUNS = "Nothing was replayed, run or cancelled in bulk yet."
 NO_RUNS_MORE = "Select failures, or take all that match a filter, and the run shows here."
 NO_MORE_RUNS = "No older runs."
 RUN_PICKED = "picked by hand from: {filter}"
 RUN_AGAIN_OF = "what failed again in run {run}"
+RUN_REST_OF = "what run {run} did not send"
 RUN_UNDONE = "Undone before anything was sent."
 RUN_BEGINS = "It begins in {left}. Until then all of it can be undone."
 RUN_BEGINS_NOW = "It is about to begin."
 RUN_NO_WORKER = "No worker is running: the run waits until one does."
 RUN_CANARY = (
-    "The first {number} are tried. If all of them succeed, the other {rest} follow by themselves; if not, it stops."
+    "Tried first: {number}. If all of them succeed, the other {rest} follow by themselves; if not, the run stops."
 )
-RUN_CANARY_WAITS = "{succeeded} of the first {number} succeeded, {open} not settled yet."
+RUN_CANARY_WAITS = "Of these {succeeded} succeeded, and {open} are not settled yet."
 RUN_RUNNING = "{waiting} to be sent yet, {sent} sent and not settled."
 RUN_STOPPED = "Stopped: {why}. {waiting} not sent: they stand where they stood."
 RUN_STILL = "{sent} that were sent before are still being followed."
@@ -678,12 +694,15 @@ KEEP_GOING = "Let it go on"
 UNDO = "Undo"
 UNDO_WHY = "Nothing of it was sent yet: all of it is taken back."
 REPLAY_AGAIN = "Replay the {number} that failed again…"
+SEND_REST = "{verb} the {number} not sent…"
 ITEMS_NONE = "No delivery of this run is {state}."
 ALL_ITEMS = "all"
 SINGLE_AGAIN = "It has succeeded. Its subscriber would do its work once more, such as sending a mail."
 SINGLE_UNSAFE = "Its author says that it is unsafe to replay: “{why}”."
 SINGLE_SURE = "I have read this"
 SINGLE_SEND = "Send it again"
+SINGLE_CANCEL = "It leaves Failures and stays in the Log, as cancelled."
+SINGLE_CANCEL_SEND = "Cancel it"
 DONE: dict[str, tuple[str, str]] = {  # one, many: a replay has only been sent on its way when this is said
     "replay": ("waits to run again", "wait to run again"),
     "run now": ("is due now", "are due now"),
@@ -703,7 +722,6 @@ NO_AUDIT_HERE = "Nothing more here: back to the newest"
 AUDIT_ONLY_GROWS = "The audit only grows: nobody can change or delete a row of it."
 AUDIT_EXPORT_HELP = "All rows of this filter. Taking them away is itself in the audit."
 NO_SUCH_OPERATION = "Look for it in the audit."
-THE_SAME_IN_A_TERMINAL = "The same from a terminal:"
 NO_TERMINAL_LINE = "There is no command for it."
 ANYBODY, ANYTHING = "Anybody", "Anything"
 DENIED_LABEL, DONE_LABEL = "⊘ denied", "✓ done"
@@ -725,8 +743,9 @@ ERASE = "Erase {key}…"
 ERASE_TITLE = "Erase all that is known of {key}"
 ERASE_HELP = "Payloads, errors and results of all its messages go. There is no way back."
 ERASE_MORE = (
-    "Payloads, errors, results, refs and notes of these messages are overwritten. Ids, names, times, states and the "
-    "audit stay. There is no way back, and backups from before keep what they have."
+    "Payloads, errors, results, refs and notes of these messages are overwritten. Saved views that ask for it go, and "
+    "alerts no longer name it. Ids, names, times, states and the audit stay. There is no way back, and backups from "
+    "before keep what they have."
 )
 ERASE_CONFIRM = "Erase {messages}"
 ERASE_TYPE = "Type the key to confirm: {key}"
@@ -770,10 +789,10 @@ VERBS: dict[str, str] = {
     "run now many": "Start a run now of many",
     "cancel many": "Start a cancel of many",
     "stop": "Stop a stored run",
-    "acknowledge": "Say that a failure group has been seen",
-    "assign": "Give a failure group to a person",
-    "resolve": "Say that a failure group's cause is mended",
-    "reopen": "Open a failure group again",
+    "acknowledge": "Say that a cause of failures has been seen",
+    "assign": "Give a cause of failures to a person",
+    "resolve": "Say that a cause of failures is mended",
+    "reopen": "Open a cause of failures again",
     "note": "Write notes",
     "take duty": "Take over duty, and hand it over",
     "save view": "Save views for the team",
@@ -872,7 +891,7 @@ ALERT_KINDS: dict[RuleKind, tuple[str, str]] = {  # title, and what it tells
     RuleKind.FAILURE_RATE: ("Failure rate", "So many of the deliveries that end, end failed."),
     RuleKind.BACKLOG_AGE: ("Backlog age", "A delivery that is due has been waiting for a worker for so long."),
     RuleKind.NEW_GROUP: (
-        "New failure group",
+        "New cause of failures",
         "A delivery failed for a cause that was not seen before, or not for long.",
     ),
     RuleKind.NO_WORKER: ("No live worker", "Nobody has run any subscriber, or this one, for so long."),
@@ -884,6 +903,9 @@ ALERT_QUIET, ALERT_REMIND = "Quiet hours", "Told again"
 ALERT_TO_NOBODY = "nobody: its history is here alone"
 ALERT_ONCE = "once"
 ALERT_NOTHING_ENDED = "nothing ended"
+ALERT_SHARE = "{share} failed"
+ALERT_TOO_FEW = "{told}, with fewer than {failures}"
+ALERT_COUNTED = "{told}, counted for {time} so far"
 ALERT_NOTHING_WAITS = "nothing waits"
 ALERT_ALL_SUBSCRIBERS = "All subscribers"
 
@@ -964,7 +986,7 @@ def _behind(cause: Cause) -> str:
 def replayed(times: int, state: State) -> str:
     """Such as: replayed ×2 · last ok."""
     last = OUTCOMES_IN_SHORT.get(state)
-    return f"replayed ×{times}" + (f" · {last}" if last else "")
+    return ("replayed once" if times == 1 else f"replayed ×{times}") + (f" · {last}" if last else "")
 
 
 def _at(moment: datetime | None) -> str:
@@ -978,6 +1000,15 @@ def _due(moment: datetime | None) -> str:
 def label(state: State) -> str:
     """Mark and word: ✕ failed."""
     return f"{STATES[state].mark} {state}"
+
+
+def item_label(state: ItemState, *, is_stopped: bool) -> str:
+    """Mark and word of a run's item: what waits in a stopped run is not going to be sent."""
+    return (
+        f"{NOT_SENT.mark} not sent"
+        if is_stopped and state is ItemState.WAITING
+        else f"{ITEM_STATES[state].mark} {state}"
+    )
 
 
 def of_the_last(failed: int, count: int) -> str:

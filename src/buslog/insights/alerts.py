@@ -48,11 +48,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """When the rules were last looked at (None: never), by which process, and how long it took."""
+    """When the rules were last looked at (None: never), by which process, and how long it took. counting_since: what
+    ended before is in no failure rate: nobody looked then.
+    """
 
     at: datetime | None
     by: str
     took: timedelta | None
+    counting_since: datetime | None
 
 
 def alerts(rows: Iterable[Any]) -> list[Alert]:

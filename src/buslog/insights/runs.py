@@ -48,7 +48,8 @@ class ItemState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Run:
     """A stored run. The numbers are its items by state; rate: sent in a second; cutoff: as in `Preview`; is_selected:
-    its set was picked by hand from a list of its filter; again: so many of its set had succeeded before.
+    its set was picked by hand from a list of its filter; failed_of, rest_of: it is what failed again in that run, or
+    what that run did not send; again: so many of its set had succeeded before.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Run:
     state: RunState
     filter: Filter
     failed_of: int | None
+    rest_of: int | None
     is_selected: bool
     again: int
     actor: str

@@ -209,14 +209,15 @@ def test_replay_run_now_and_cancel_move_what_they_name_and_are_audited(
     assert cli("replay", message, "ship", "--reason", "lost").out == f"{message}\tship\n"
     assert cli("run-now", message).out == f"{message}\tlater\n"
     wait_until(lambda: states() == {"mail": "failed 1", "later": "failed 2", "ship": "succeeded 1"})
-    assert cli("cancel", message, "mail").out == f"{message}\tmail\n"
+    assert "is given for a cancel of what has failed" in cli("cancel", message, "mail").error
+    assert cli("cancel", message, "mail", "--reason", "no use").out == f"{message}\tmail\n"
     assert states()["mail"] == "cancelled 1"
     refused = cli("run-now", message)
     assert refused.code == 1
     assert "has a delivery that is retrying or scheduled (was cancelled, failed, succeeded)" in refused.error
     assert connection.execute("SELECT verb, subscription, reason FROM buslog.operations ORDER BY id").fetchall() == [
         ("emit", None, None), ("replay", "mail", "the server is back"), ("replay", "ship", "lost"),
-        ("run now", "later", None), ("cancel", "mail", None),
+        ("run now", "later", None), ("cancel", "mail", "no use"),
     ]  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_replay_run_now_and_cancel(cli: Cli, worker: Any, connection: db.Connect
     wait_until(lambda: states() == {"mail": "failed", "later": "retrying", "ship": "succeeded"})
     for verb, subscription in (("run-now", "later"), ("replay", "mail"), ("cancel", "later")):
         wait_until(lambda: states()["later"] in {"retrying", "failed"} and states()["mail"] == "failed")
-        done = cli(verb, message, subscription, "--json")
+        done = cli(verb, message, subscription, "--json", "--reason", "of no use")
         moved = {"deliveries": [{"message_id": message, "subscription": subscription}]}
         assert (done.code, done.err, done.document) == (0, "", moved)
 

@@ -13,6 +13,7 @@ CREATE TABLE buslog.replays (
     state        buslog.replay_state NOT NULL DEFAULT 'previewed',
     filter       text NOT NULL,                      -- the parameters of a URL, their times as moments
     failed_of    bigint,                             -- its set is what failed again in that run
+    rest_of      bigint,                             -- its set is what that run did not send when it was stopped
     is_selected  boolean NOT NULL DEFAULT false,     -- its set was picked by hand, from a list of that filter
     again        integer NOT NULL DEFAULT 0,         -- so many of its set had succeeded: it wants a reason
     cutoff       uuid,                               -- the newest message when the set was frozen; null: there was none
@@ -316,7 +317,7 @@ BEGIN
                 INTO canary FROM buslog.replay_items i WHERE i.replay_id = r.id AND i.is_canary;
             IF canary.unwell > 0 THEN
                 r.state := 'stopped';
-                r.stopped_why := format('of the first %s, %s did not succeed', r.canary, canary.unwell);
+                r.stopped_why := format('not all of the first %s succeeded', r.canary);
             ELSIF canary.succeeded >= r.canary OR (r.waiting = 0 AND r.sent = 0) THEN
                 r.state := 'running';
             ELSIF r.sent = 0 THEN                    -- again, when some were skipped

@@ -75,3 +75,26 @@ BEGIN
     DELETE FROM buslog.replays r WHERE r.state = 'previewed'
         AND EXISTS (SELECT FROM buslog.replay_items i WHERE i.replay_id = r.id AND i.message_id = ANY (chosen));
 END $$;
+
+-- What else says a key when its messages are gone: alerts that named it, patterns of errors and what was noted about them.
+-- A key of one or two characters is looked for in the failure groups of its own messages alone: elsewhere it is a word.
+-- Called by privacy.erase, in the transaction of its end.
+CREATE FUNCTION buslog.erase_mentions(of_key text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    told text := ' ' || of_key || ')';               -- as texts.new_groups says it
+    word text := '(?<!\w)' || regexp_replace(of_key, '([^\w\s])', '\\\1', 'g') || '(?!\w)';
+    named bigint[] := ARRAY(SELECT a.id FROM buslog.alerts a
+                            WHERE a.groups @> jsonb_build_array(jsonb_build_object('key', of_key)));
+BEGIN
+    UPDATE buslog.alert_notices n SET body = replace(n.body, told, ' erased)') WHERE n.alert_id = ANY (named);
+    UPDATE buslog.alerts a SET what = replace(a.what, told, ' erased)'),
+        groups = (SELECT jsonb_agg(CASE WHEN g.value ->> 'key' = of_key THEN g.value || '{"key": null}' ELSE g.value END
+                                   ORDER BY g.ordinality)
+                  FROM jsonb_array_elements(a.groups) WITH ORDINALITY AS g)
+        WHERE a.id = ANY (named);
+    UPDATE buslog.failure_groups g
+        SET pattern = regexp_replace(g.pattern, word, '…', 'g'), note = regexp_replace(g.note, word, '…', 'g')
+        WHERE (g.pattern ~ word OR g.note ~ word)
+          AND (length(of_key) > 2 OR EXISTS (
+               SELECT FROM buslog.failure_keys k WHERE k.fingerprint = g.fingerprint AND k.key = of_key));
+END $$;

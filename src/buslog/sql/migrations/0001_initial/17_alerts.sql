@@ -68,6 +68,7 @@ CREATE TABLE buslog.alert_watch (
     server     bigint,
     checked_at timestamptz NOT NULL DEFAULT '-infinity',
     checked_by text NOT NULL DEFAULT '',
+    counting_since timestamptz,                      -- since when what ends is counted without a gap
     took       interval                              -- the look and what followed from it
 );
 INSERT INTO buslog.alert_watch DEFAULT VALUES;
@@ -116,7 +117,8 @@ BEGIN
         INTO state FROM buslog.alert_watch w;
     INSERT INTO buslog.alert_samples (at, ready_seq)
         SELECT state.now, CASE WHEN q.is_called THEN q.last_value ELSE 0 END FROM buslog.ready_seq q;
-    UPDATE buslog.alert_watch SET seen = state.current, server = buslog.server(), checked_at = state.now, checked_by = looker;
+    UPDATE buslog.alert_watch SET seen = state.current, server = buslog.server(), checked_at = state.now, checked_by = looker,
+        counting_since = CASE WHEN state.begins THEN state.now ELSE counting_since END;
     DELETE FROM buslog.alert_samples WHERE at < state.now - interval '25 hours';
     IF date_trunc('hour', state.checked_at) < date_trunc('hour', state.now) THEN
         DELETE FROM buslog.alert_counts WHERE at < state.now - interval '25 hours';
