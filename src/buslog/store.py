@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -234,21 +234,19 @@ class Store:
         """What the database holds as running under a worker."""
         return [Claimed._make(row) for row in await self._rows("held", (worker,))]
 
-    async def taken_away(self, running: Sequence[tuple[UUID, int, int]]) -> list[tuple[UUID, int, int]]:
-        """Which of the deliveries that a worker runs (message id, subscription number, fence) are no longer its own."""
-        messages, subscriptions, fences = zip(*running, strict=True) if running else ((), (), ())
-        rows = await self._rows("taken_away", (list(messages), list(subscriptions), list(fences)))
-        return [(row[0], row[1], row[2]) for row in rows]
+    async def taken_away(self, running: Sequence[Claimed]) -> list[int]:
+        """The fences of those that a worker runs and that are no longer its own."""
+        columns = [[c.message_id for c in running], [c.subscription_id for c in running], [c.fence for c in running]]
+        return [row[0] for row in await self._rows("taken_away", columns)]
 
     async def settle(
         self, settlements: Sequence[Settlement], worker: str, code_version: str, *, lost: bool = False
-    ) -> set[tuple[UUID, int]]:
-        """Record outcomes; returns (message id, subscription number) of those that were not stale.
-
-        lost: these are the outcomes of a worker that is gone.
+    ) -> set[int]:
+        """Record outcomes; returns the fences of those that were not stale. lost: these are the outcomes of a worker
+        that is gone.
         """
-        rows = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
-        return {(row[0], row[1]) for row in rows}
+        (row,) = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
+        return set(row[0])
 
     async def keep_result(self, claimed: Claimed, result: str) -> None:
         """The JSON text of what a subscriber returned after it had settled in its own transaction."""
@@ -355,15 +353,17 @@ def settle_values(
     """The values of `sql/settle.sql`."""
     outcomes = [s.outcome for s in settlements]
     return (
-        [s.message_id for s in settlements], [s.subscription_id for s in settlements], [s.fence for s in settlements],
-        [o.state.value for o in outcomes], _column([o.delay for o in outcomes]), _column([o.result for o in outcomes]),
+        [s.message_id for s in settlements], _array(s.subscription_id for s in settlements),
+        _array(s.fence for s in settlements),
+        _column([None if o.state is State.SUCCEEDED else o.state.value for o in outcomes]),
+        _column([o.delay for o in outcomes]), _column([o.result for o in outcomes]),
         _column([o.error_type for o in outcomes]), _column([o.error for o in outcomes]),
         _column([o.frame for o in outcomes]), _column([o.traceback for o in outcomes]),
         _column([o.outage or None for o in outcomes]), worker, code_version, lost,
     )  # fmt: skip
 
 
-def _array(numbers: Sequence[int]) -> str:
+def _array(numbers: Iterable[int]) -> str:
     """An array of PostgreSQL's as text: made by the driver, it takes longer than the rest of a lone emit's values."""
     return f"{{{','.join(map(str, numbers))}}}"
 
