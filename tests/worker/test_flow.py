@@ -63,6 +63,30 @@ async def test_what_is_ordered_by_key_starts_at_once_and_one_after_the_other(
     assert overlaps == []
 
 
+async def test_another_worker_hears_of_every_emit_however_close_the_one_before_was(
+    make_bus: Callable[..., Bus],
+) -> None:
+    worker, emitter = make_bus(poll=SELDOM), Bus(host=False, settings=make_bus(poll=SELDOM)._settings)
+    ran: list[int] = []
+
+    async def subscriber(message: Message) -> None:
+        ran.append(message.payload["n"])
+
+    async def have_run(count: int) -> None:
+        await until(lambda: len(ran) == count, 2)
+
+    worker.on("departed", subscriber, id="mail")
+    async with worker, emitter:
+        await asyncio.sleep(0.2)
+        for pair in range(12):
+            await emitter.emit("departed", {"n": 2 * pair})
+            await asyncio.sleep(0.001 * pair)
+            await emitter.emit("departed", {"n": 2 * pair + 1})  # nothing comes behind it that could wake for it
+            await have_run(2 * pair + 2)
+            await asyncio.sleep(0.02)
+    assert sorted(ran) == list(range(24))
+
+
 async def test_a_place_that_becomes_free_in_a_limit_is_taken_at_once_by_the_same_worker(
     make_bus: Callable[..., Bus],
 ) -> None:
