@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -323,30 +322,33 @@ class Store:
     async def _rows(
         self, name: str, values: Sequence[Any] | Mapping[str, Any], *, committing: bool = False, then: str | None = None
     ) -> list[tuple[Any, ...]]:
-        async with self._connection(name) as connection:
+        connection = await self._take(name)
+        try:
             with db.translated(self._dsn, committing=committing):
                 return await db.fetch(connection, name, values, then=then)
+        finally:
+            await self._give_back(name, connection)
 
     async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
         await self._rows(name, values)
 
-    @asynccontextmanager
-    async def _connection(self, query: str) -> AsyncIterator[db.AsyncConnection]:
+    async def _take(self, query: str) -> db.AsyncConnection:
         """The hot queries keep their connection from one call to the next: fetching one from the pool takes a tenth of
-        a lone emit. One that broke, or was left half-way, goes back to the pool, which replaces it.
+        a lone emit.
         """
+        kept = self._kept.pop(KEPT.get(query, ""), None)
+        if kept is not None:
+            return kept
+        with db.translated(self._dsn):
+            return await self._pool.getconn()
+
+    async def _give_back(self, query: str, connection: db.AsyncConnection) -> None:
+        """One that broke, or was left half-way, goes back to the pool, which replaces it."""
         purpose = KEPT.get(query)
-        connection = self._kept.pop(purpose, None) if purpose else None
-        if connection is None:
-            with db.translated(self._dsn):
-                connection = await self._pool.getconn()
-        try:
-            yield connection
-        finally:
-            if purpose and purpose not in self._kept and not self._closing and db.is_idle(connection):
-                self._kept[purpose] = connection
-            else:
-                await self._pool.putconn(connection)
+        if purpose and purpose not in self._kept and not self._closing and db.is_idle(connection):
+            self._kept[purpose] = connection
+        else:
+            await self._pool.putconn(connection)
 
 
 def settle_values(
