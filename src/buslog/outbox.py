@@ -141,7 +141,8 @@ class Outbox:
     async def _store_and_lease(self, batch: list[Letter]) -> None:
         said = batch[0].said if len(batch) == 1 else [one for letter in batch for one in letter.said]
         names = [one.name for one in said]
-        notifying = not self._heard_elsewhere.isdisjoint(names) and self._notifier.with_emit()
+        # Where many go out together, those that wait for the answer are more than those who would start sooner.
+        notifying = len(said) == 1 and names[0] in self._heard_elsewhere and self._notifier.with_emit()
         if self._worker is None:
             stored = await self._store.emit_many(said, notifying=notifying)
             sync: list[Sync] = [{}] * len(said)

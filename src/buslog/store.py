@@ -193,19 +193,20 @@ class Store:
     # ── emit, claim, settle ─────────────────────────────────────────────────────
 
     async def emit_many(self, said: Sequence[Said], lease: Lease = NOBODY, *, notifying: bool = False) -> list[Stored]:
-        """Store messages, one at least, and their deliveries in one commit, in the order given. notifying: sleeping
-        workers are woken right after it.
+        """Store messages, one at least, and their deliveries in one commit, in the order given. notifying: right
+        after the commit of a lone one, sleeping workers are woken.
 
         Raises `InvalidMessage` (nothing is stored) and `OutcomeUnknown` (the connection broke during the commit).
         """
         worker = (lease.worker, _array(lease.hosts), lease.places)
-        then = "notify" if notifying else None
         if len(said) == 1:
-            rows = await self._rows("emit_lone", (*said[0], *worker), committing=True, then=then)
+            rows = await self._rows(
+                "emit_lone", (*said[0], *worker), committing=True, then="notify" if notifying else None
+            )
         else:
             names, payloads, *columns = map(list, zip(*said, strict=True))
             values = (names, payloads, *map(_column, columns), *worker)
-            rows = await self._rows("emit_many", values, committing=True, then=then)
+            rows = await self._rows("emit_many", values, committing=True)
             rows.sort()  # by their place; no two are equal there
         return [Stored._make((*row[-10:-4], *(numbers or () for numbers in row[-4:-1]), row[-1])) for row in rows]
 
