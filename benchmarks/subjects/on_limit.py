@@ -27,7 +27,8 @@ INSERT_MANY = f"{MANY} {STORED} {DELIVER}"
 INSERT_AND_NOTIFY = f"{ONE} {STORED}, delivered AS ({DELIVER}) SELECT pg_notify('bench', '') FROM delivered"
 CLAIM = """
     WITH ready AS MATERIALIZED (
-        SELECT ctid FROM buslog.deliveries WHERE subscription_id = 1 AND state = 'pending' AND ready_seq > %b
+        SELECT ctid FROM buslog.deliveries
+        WHERE subscription_id = 1 AND state = 'pending' AND NOT alone AND ready_seq > %b
         ORDER BY ready_seq LIMIT %b FOR UPDATE SKIP LOCKED),
     taken AS (
         UPDATE buslog.deliveries d SET state = 'running', worker_id = 1, attempt = attempt + 1,

@@ -203,15 +203,20 @@ def is_idle(connection: AsyncConnection) -> bool:
 
 
 async def fetch(
-    connection: AsyncConnection, name: str, values: Sequence[Any] | Mapping[str, Any]
+    connection: AsyncConnection, name: str, values: Sequence[Any] | Mapping[str, Any], *, then: str | None = None
 ) -> list[tuple[Any, ...]]:
     """Carries out a named query that is a transaction of its own; its rows, if it has any.
 
-    One that met a deadlock or a serialization failure was rolled back for certain: it is carried out again.
+    One that met a deadlock or a serialization failure was rolled back for certain: it is carried out again. then: a
+    named query without values, which the server carries out right after the first has committed.
     """
     for time in range(1, TIMES + 1):
+        cursor = connection.cursor(binary=True)
         try:
-            cursor = await connection.execute(query(name), values, prepare=True, binary=True)
+            if then is None:
+                await cursor.execute(query(name), values, prepare=True)
+            else:
+                await _execute_both(connection, cursor, name, values, then)
         except psycopg.Error as error:
             if error.sqlstate not in ROLLED_BACK or time == TIMES:
                 raise
@@ -220,6 +225,23 @@ async def fetch(
             # Not `description`, which makes an object of each column.
             return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
     raise AssertionError("the last time returns or raises")
+
+
+async def _execute_both(
+    connection: AsyncConnection, cursor: psycopg.AsyncCursor[tuple[Any, ...]], name: str,
+    values: Sequence[Any] | Mapping[str, Any], then: str,
+) -> None:  # fmt: skip
+    """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing: once
+    the first has its answer, it has committed.
+    """
+    try:
+        async with connection.pipeline() as pipeline:
+            await cursor.execute(query(name), values, prepare=True)
+            pipeline._enqueue_sync()  # noqa: SLF001  (ends the first transaction; the public `sync` waits for its answer)
+            await connection.execute(query(then), prepare=True)
+    except psycopg.Error:
+        if cursor.pgresult is None:
+            raise
 
 
 def connect_to_read(dsn: str) -> Connection:

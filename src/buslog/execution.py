@@ -7,7 +7,7 @@ import inspect
 import json
 import sysconfig
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -115,13 +115,20 @@ RELEASED = Outcome(State.PENDING)
 SUCCEEDED = Outcome(State.SUCCEEDED)
 
 
-async def execute(
+def execute(
     claimed: Claimed, subscription: Subscription, threads: Executor, begin: Callable[[], Transaction] | None = None
-) -> Outcome:
+) -> Coroutine[Any, Any, Outcome]:
     """Run the subscriber on its message. Raises only asyncio.CancelledError, when the worker stops it.
 
     begin: makes the attempt's own transaction.
     """
+    run = _told if telemetry.is_heard() else _attempt
+    return run(claimed, subscription, threads, begin)
+
+
+async def _told(
+    claimed: Claimed, subscription: Subscription, threads: Executor, begin: Callable[[], Transaction] | None
+) -> Outcome:
     with telemetry.attempting(claimed, subscription.id) as ended:
         outcome = await _attempt(claimed, subscription, threads, begin)
         ended.state, ended.error_type = outcome.state, outcome.error_type
@@ -145,10 +152,13 @@ async def _attempt(
         return _judge(error, claimed.charged, subscription)
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], Transaction] | None) -> Message[Any]:
     message: Message[Any] = Message(
         id=claimed.message_id,
-        kind=Kind(claimed.kind),
+        kind=_KINDS[claimed.kind],
         name=claimed.name,
         key=claimed.key,
         payload=decode(claimed.payload),
@@ -166,10 +176,13 @@ def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], T
     return message.with_payload(parse_payload(subscription.payload_type, claimed.payload))
 
 
+_JSON = json.JSONDecoder()
+
+
 def decode(text: str) -> Any:
     """A stored payload's JSON. Raises `PayloadRejected`."""
     try:
-        return json.loads(text)
+        return _JSON.raw_decode(text)[0]  # PostgreSQL wrote it: nothing stands around it
     except (ValueError, RecursionError) as error:
         raise PayloadRejected(
             field="payload", rule="can be decoded", was=type(error).__name__, mend="Emit it anew, corrected."
@@ -213,25 +226,20 @@ async def _within(seconds: float | None, awaited: Awaitable[Any]) -> Any:
         return await awaited
     task = asyncio.current_task()
     assert task is not None
-    expired = False
-
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        task.cancel()
-
     cancelling = task.cancelling()
-    alarm = alarms().set(seconds, expire)
+    bells = alarms()
+    alarm = bells.set(seconds, task.cancel)
     try:
         return await awaited
     except asyncio.CancelledError:
-        if expired and task.cancelling() == cancelling + 1:
+        if bells.has_rung(alarm) and task.cancelling() == cancelling + 1:
             raise TimedOut(f"took longer than {seconds:g} s") from None
         raise
     finally:
-        alarms().clear(alarm)
-        if expired:
+        if bells.has_rung(alarm):
             task.uncancel()
+        else:
+            bells.clear(alarm)
 
 
 def _result(returned: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -53,31 +54,36 @@ class Alarms:
     """
 
     def __init__(self) -> None:
-        self._alarms: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._alarms: dict[int, tuple[float, Callable[[], object]]] = {}
         self._numbers = itertools.count()
         self._looking = False
 
-    def set(self, seconds: float, ring: Callable[[], None]) -> int:
+    def set(self, seconds: float, ring: Callable[[], object]) -> int:
         """Rings once, in so many seconds; returns what `clear` asks for."""
-        loop = asyncio.get_running_loop()
         number = next(self._numbers)
-        self._alarms[number] = (loop.time() + seconds, ring)
+        self._alarms[number] = (time.monotonic() + seconds, ring)
         if not self._looking:
-            self._looking = True
-            loop.call_later(LOOK_EVERY, self._look)
+            self._look_again()
         return number
+
+    def has_rung(self, number: int) -> bool:
+        """Whether it has, if nobody cleared it."""
+        return number not in self._alarms
 
     def clear(self, number: int) -> None:
         self._alarms.pop(number, None)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         for number in [number for number, (at, _) in self._alarms.items() if at <= now]:
             self._alarms.pop(number)[1]()
-        self._looking = bool(self._alarms)
-        if self._looking:
-            loop.call_later(LOOK_EVERY, self._look)
+        self._looking = False
+        if self._alarms:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._looking = True
+        asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
 
 
 _alarms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Alarms] = weakref.WeakKeyDictionary()

@@ -25,13 +25,22 @@ class Notifier:
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name="buslog-notify")
 
+    def with_emit(self) -> bool:
+        """Whether one may leave with an emit that is about to be sent; it counts as one that has left."""
+        if self._running is not None:
+            return False
+        self._running = asyncio.create_task(self._run(SPACING), name="buslog-notify")
+        return True
+
     async def drain(self, patience: float) -> None:
         """Wait until what was asked for is out, at most so many seconds."""
         if self._running is not None:
             await wait_or_end([self._running], patience)
 
-    async def _run(self) -> None:
+    async def _run(self, pause: float = 0.0) -> None:
         try:
+            if pause:
+                await asyncio.sleep(pause)
             while self._again:
                 self._again = False
                 await self._store.notify()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ class Outbox:
         self._stored = stored
         self._waiting: deque[Letter | _Change] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        self._heard_elsewhere: set[str] = set()  # names whose last message left deliveries to other workers
         # Subscribers that it starts are not to see the context variables of one who emits: it sends for all of them.
         self._context = copy_context()
         telemetry.look()
@@ -139,20 +140,34 @@ class Outbox:
 
     async def _store_and_lease(self, batch: list[Letter]) -> None:
         said = batch[0].said if len(batch) == 1 else [one for letter in batch for one in letter.said]
+        names = [one.name for one in said]
+        # Where many go out together, those that wait for the answer are more than those who would start sooner.
+        notifying = len(said) == 1 and names[0] in self._heard_elsewhere and self._notifier.with_emit()
         if self._worker is None:
-            stored = await self._store.emit_many(said)
+            stored = await self._store.emit_many(said, notifying=notifying)
             sync: list[Sync] = [{}] * len(said)
         else:
-            async with self._worker.leasing([one.name for one in said]) as lease:
-                stored = await self._store.emit_many(said, lease)
+            async with self._worker.leasing(names) as lease:
+                stored = await self._store.emit_many(said, lease, notifying=notifying)
                 sync = [
                     self._worker.adopt(answer.claims(one)) if answer.leased else {}
                     for one, answer in zip(said, stored, strict=True)
                 ]
-        telemetry.count_emits(one.name for one in said)
+            if any(one.leased for one in stored):
+                await asyncio.sleep(0)  # what was leased starts before anything else is done
+        telemetry.count_emits(names)
         self._answer(batch, stored, sync)
         self._stored()
-        if any(one.routed > len(one.leased) for one in stored):
+        self._notify_others(names, stored, notified=notifying)
+
+    def _notify_others(self, names: Sequence[str], stored: Sequence[Stored], *, notified: bool) -> None:
+        """Wake the other workers if something was left to them. For the names of which that is known beforehand, the
+        notification has left with the emit, which spares it a way of its own.
+        """
+        left = {name for name, one in zip(names, stored, strict=True) if one.routed > len(one.leased)}
+        self._heard_elsewhere.difference_update(names)
+        self._heard_elsewhere |= left
+        if left and not notified:
             self._notifier.soon()
 
     def _answer(self, batch: list[Letter], stored: list[Stored], sync: list[Sync]) -> None:

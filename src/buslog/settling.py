@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from buslog.errors import BuslogError, InvalidMessage
 from buslog.execution import Outcome
@@ -19,11 +18,11 @@ log = logging.getLogger("buslog.worker")
 
 SETTLE_BATCH = 500
 
-Heard = Callable[[Sequence[Settlement], set[tuple[UUID, int]]], None]
+Heard = Callable[[Sequence[Settlement], set[int]], None]
 
 
 class Settling:
-    """A worker's outcomes. `heard` is told of each batch that is settled, and which of it was not stale."""
+    """A worker's outcomes. `heard` is told of each batch that is settled, and the fences of what was not stale."""
 
     def __init__(self, store: Store, worker: str, code_version: str, heard: Heard) -> None:
         self._store = store

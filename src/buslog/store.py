@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -193,14 +192,17 @@ class Store:
 
     # ── emit, claim, settle ─────────────────────────────────────────────────────
 
-    async def emit_many(self, said: Sequence[Said], lease: Lease = NOBODY) -> list[Stored]:
-        """Store messages, one at least, and their deliveries in one commit, in the order given.
+    async def emit_many(self, said: Sequence[Said], lease: Lease = NOBODY, *, notifying: bool = False) -> list[Stored]:
+        """Store messages, one at least, and their deliveries in one commit, in the order given. notifying: right
+        after the commit of a lone one, sleeping workers are woken.
 
         Raises `InvalidMessage` (nothing is stored) and `OutcomeUnknown` (the connection broke during the commit).
         """
         worker = (lease.worker, _array(lease.hosts), lease.places)
         if len(said) == 1:
-            rows = await self._rows("emit_lone", (*said[0], *worker), committing=True)
+            rows = await self._rows(
+                "emit_lone", (*said[0], *worker), committing=True, then="notify" if notifying else None
+            )
         else:
             names, payloads, *columns = map(list, zip(*said, strict=True))
             values = (names, payloads, *map(_column, columns), *worker)
@@ -234,21 +236,19 @@ class Store:
         """What the database holds as running under a worker."""
         return [Claimed._make(row) for row in await self._rows("held", (worker,))]
 
-    async def taken_away(self, running: Sequence[tuple[UUID, int, int]]) -> list[tuple[UUID, int, int]]:
-        """Which of the deliveries that a worker runs (message id, subscription number, fence) are no longer its own."""
-        messages, subscriptions, fences = zip(*running, strict=True) if running else ((), (), ())
-        rows = await self._rows("taken_away", (list(messages), list(subscriptions), list(fences)))
-        return [(row[0], row[1], row[2]) for row in rows]
+    async def taken_away(self, running: Sequence[Claimed]) -> list[int]:
+        """The fences of those that a worker runs and that are no longer its own."""
+        columns = [[c.message_id for c in running], [c.subscription_id for c in running], [c.fence for c in running]]
+        return [row[0] for row in await self._rows("taken_away", columns)]
 
     async def settle(
         self, settlements: Sequence[Settlement], worker: str, code_version: str, *, lost: bool = False
-    ) -> set[tuple[UUID, int]]:
-        """Record outcomes; returns (message id, subscription number) of those that were not stale.
-
-        lost: these are the outcomes of a worker that is gone.
+    ) -> set[int]:
+        """Record outcomes; returns the fences of those that were not stale. lost: these are the outcomes of a worker
+        that is gone.
         """
-        rows = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
-        return {(row[0], row[1]) for row in rows}
+        (row,) = await self._rows("settle", settle_values(settlements, worker, code_version, lost=lost))
+        return set(row[0])
 
     async def keep_result(self, claimed: Claimed, result: str) -> None:
         """The JSON text of what a subscriber returned after it had settled in its own transaction."""
@@ -321,32 +321,35 @@ class Store:
     # ── one door ────────────────────────────────────────────────────────────────
 
     async def _rows(
-        self, name: str, values: Sequence[Any] | Mapping[str, Any], *, committing: bool = False
+        self, name: str, values: Sequence[Any] | Mapping[str, Any], *, committing: bool = False, then: str | None = None
     ) -> list[tuple[Any, ...]]:
-        async with self._connection(name) as connection:
+        connection = await self._take(name)
+        try:
             with db.translated(self._dsn, committing=committing):
-                return await db.fetch(connection, name, values)
+                return await db.fetch(connection, name, values, then=then)
+        finally:
+            await self._give_back(name, connection)
 
     async def _do(self, name: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
         await self._rows(name, values)
 
-    @asynccontextmanager
-    async def _connection(self, query: str) -> AsyncIterator[db.AsyncConnection]:
+    async def _take(self, query: str) -> db.AsyncConnection:
         """The hot queries keep their connection from one call to the next: fetching one from the pool takes a tenth of
-        a lone emit. One that broke, or was left half-way, goes back to the pool, which replaces it.
+        a lone emit.
         """
+        kept = self._kept.pop(KEPT.get(query, ""), None)
+        if kept is not None:
+            return kept
+        with db.translated(self._dsn):
+            return await self._pool.getconn()
+
+    async def _give_back(self, query: str, connection: db.AsyncConnection) -> None:
+        """One that broke, or was left half-way, goes back to the pool, which replaces it."""
         purpose = KEPT.get(query)
-        connection = self._kept.pop(purpose, None) if purpose else None
-        if connection is None:
-            with db.translated(self._dsn):
-                connection = await self._pool.getconn()
-        try:
-            yield connection
-        finally:
-            if purpose and purpose not in self._kept and not self._closing and db.is_idle(connection):
-                self._kept[purpose] = connection
-            else:
-                await self._pool.putconn(connection)
+        if purpose and purpose not in self._kept and not self._closing and db.is_idle(connection):
+            self._kept[purpose] = connection
+        else:
+            await self._pool.putconn(connection)
 
 
 def settle_values(
@@ -355,15 +358,17 @@ def settle_values(
     """The values of `sql/settle.sql`."""
     outcomes = [s.outcome for s in settlements]
     return (
-        [s.message_id for s in settlements], [s.subscription_id for s in settlements], [s.fence for s in settlements],
-        [o.state.value for o in outcomes], _column([o.delay for o in outcomes]), _column([o.result for o in outcomes]),
+        [s.message_id for s in settlements], _array(s.subscription_id for s in settlements),
+        _array(s.fence for s in settlements),
+        _column([None if o.state is State.SUCCEEDED else o.state.value for o in outcomes]),
+        _column([o.delay for o in outcomes]), _column([o.result for o in outcomes]),
         _column([o.error_type for o in outcomes]), _column([o.error for o in outcomes]),
         _column([o.frame for o in outcomes]), _column([o.traceback for o in outcomes]),
         _column([o.outage or None for o in outcomes]), worker, code_version, lost,
     )  # fmt: skip
 
 
-def _array(numbers: Sequence[int]) -> str:
+def _array(numbers: Iterable[int]) -> str:
     """An array of PostgreSQL's as text: made by the driver, it takes longer than the rest of a lone emit's values."""
     return f"{{{','.join(map(str, numbers))}}}"
 

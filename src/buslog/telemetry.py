@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -160,18 +160,14 @@ class Ended:
         self.error_type: str | None = None
 
 
-_UNHEARD = nullcontext(Ended())
-
-
-def attempting(delivery: Attempted, subscription: str) -> AbstractContextManager[Ended]:
-    """One attempt: its span is the current one within, and its duration is recorded at the end."""
-    if _listening.to_spans or _listening.to_metrics:
-        return _attempting(delivery, subscription)
-    return _UNHEARD
+def is_heard() -> bool:
+    """Whether anybody listens to attempts."""
+    return _listening.to_spans or _listening.to_metrics
 
 
 @contextmanager
-def _attempting(delivery: Attempted, subscription: str) -> Iterator[Ended]:
+def attempting(delivery: Attempted, subscription: str) -> Iterator[Ended]:
+    """One attempt: its span is the current one within, and its duration is recorded at the end."""
     ended = Ended()
     began = time.perf_counter()
     _places.add(1)

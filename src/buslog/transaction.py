@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 from buslog import db
 from buslog.errors import BuslogError, OutcomeUnknown, StaleDelivery
@@ -99,7 +100,7 @@ class Transaction:
                 return
             with _committing():
                 cursor = await connection.execute(db.query("settle"), self._values)
-                if await cursor.fetchone() is None:
+                if not _accepted(await cursor.fetchone()):
                     await connection.rollback()
                     raise _stale()
                 await connection.commit()
@@ -125,7 +126,7 @@ class Transaction:
                     connection.rollback()
                 return
             with _committing():
-                if connection.execute(db.query("settle"), self._values).fetchone() is None:
+                if not _accepted(connection.execute(db.query("settle"), self._values).fetchone()):
                     connection.rollback()
                     raise _stale()
                 connection.commit()
@@ -142,6 +143,11 @@ def _committing() -> Iterator[None]:
     except OutcomeUnknown as error:
         mend = "Let the error pass: what did commit is settled and will not run again; what did not is retried."
         raise error.recast(OutcomeUnknown, field="transaction", mend=mend) from None
+
+
+def _accepted(row: tuple[Any, ...] | None) -> bool:
+    """Whether settle took the outcome, by its answer."""
+    return row is not None and bool(row[0])
 
 
 def _stale() -> StaleDelivery:

@@ -18,7 +18,7 @@ from buslog.errors import BuslogError
 from buslog.execution import RELEASED, Claimed, Outcome
 from buslog.floors import Floors
 from buslog.folding import Folding
-from buslog.inflight import InFlight, key_of
+from buslog.inflight import InFlight
 from buslog.lease import BEATS_PER_LEASE, Beat
 from buslog.loops import BACKOFF, Gate, end_all, surviving, wait_for
 from buslog.notifier import Notifier
@@ -93,13 +93,17 @@ class Worker:
 
     @asynccontextmanager
     async def leasing(self, names: Sequence[str] | None = None) -> AsyncIterator[Lease]:
-        """What the database may lease to this worker now: to a claim all its free places; to an emit of messages of
-        these names, of how many of them it can start the deliveries. The places are kept free until the end, by when
-        what was leased has been started; nobody asks meanwhile what is leased to us.
+        """What the database may lease to this worker now: to a claim its free places, but no more than half of all, so
+        that the next claim is on its way while what this one took runs; to an emit of messages of these names, of how
+        many of them it can start the deliveries. The places are kept free until the end, by when what was leased has
+        been started; nobody asks meanwhile what is leased to us.
         """
         async with self._gate.shared():
             free = self._in_flight.free_places
-            wanted, places = (free, free) if names is None else self._startable(names, free)
+            if names is None:
+                wanted = places = min(free, (self._settings.concurrency + 1) // 2)
+            else:
+                wanted, places = self._startable(names, free)
             self._in_flight.reserve(places)
             try:
                 yield NOBODY if self._id is None or self._closed else Lease(self._id, list(self._hosted), wanted)
@@ -186,13 +190,15 @@ class Worker:
         if self._in_flight.ran_alone and time.monotonic() < self._alone_until:
             await self._look_for_one_alone()  # the next of them, while there are no neighbours
         claims = await self._claim() if self._hosted and self._id is not None else []
+        if not self._behind:
+            await asyncio.sleep(0)  # what was claimed starts before we look for anything else
         next_look = await self._promote_due()
         if time.monotonic() >= self._alone_check_at:
             self._alone_check_at = time.monotonic() + self._settings.poll
             self._alone_until = time.monotonic() + ALONE_BURST
             await self._look_for_one_alone()
         if claims and self._behind:
-            return 0.0
+            return 0.0  # the next claim goes out before what this one took runs
         return min([next_look, self._floors.next_full_look(), *self._next_starts(claims)])
 
     async def _claim(self) -> list[Claimed]:
@@ -249,9 +255,9 @@ class Worker:
         """Take in what is leased to us without our knowing; under the gate, so that no claim or emit is half-way."""
         async with self._gate.exclusive():
             if self._id is not None:
-                known = self._in_flight.keys  # before asking: what is settled meanwhile must not look unheard
+                known = self._in_flight.fences  # before asking: what is settled meanwhile must not look unheard
                 for claimed in await self._store.held(self._id):
-                    if key_of(claimed) not in known:
+                    if claimed.fence not in known:
                         log.warning("delivery %s × %s was leased here unheard; running it now", claimed.message_id,
                                     claimed.subscription_id, extra=self._in_flight.fields(claimed))  # fmt: skip
                         self._in_flight.start(claimed)
@@ -276,6 +282,7 @@ class Worker:
                             if told.channel == "buslog_replays":
                                 self._sending.look()
                             self._wake.set()
+                            await asyncio.sleep(0)  # the claim goes out before we listen again
             except BuslogError as error:
                 log.warning("listen: %s; the poll goes on", error)
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
@@ -308,7 +315,7 @@ class Worker:
             return
         try:
             async with asyncio.timeout(max(1.0, self._settings.grace)):
-                unheard = [c for c in await self._store.held(self._id) if key_of(c) not in self._in_flight.keys]
+                unheard = [c for c in await self._store.held(self._id) if c.fence not in self._in_flight.fences]
                 release = [Settlement(c.message_id, c.subscription_id, c.fence, RELEASED) for c in unheard]
                 if release:
                     await self._store.settle(release, self.name, self._settings.version)

@@ -227,7 +227,7 @@ async def test_what_is_settled_while_a_worker_asks_what_it_holds_does_not_run_ag
             answer = await ask(number)
             if answer:
                 may_end.set()
-                while worker._in_flight.keys:
+                while worker._in_flight.fences:
                     await asyncio.sleep(0.01)
                 ended.set()
             return answer

@@ -15,7 +15,7 @@ import sqlalchemy
 
 from buslog import Bus, db
 from buslog.config import Settings
-from buslog.errors import BuslogError, DatabaseUnavailable, Misconfigured, OutcomeUnknown
+from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
 from buslog.message import Emitted
 from buslog.store import Said, Store
 
@@ -203,6 +203,50 @@ async def test_a_statement_that_is_rolled_back_again_and_again_is_given_up(
             await store.emit_many([Said("departed", "{}")])
         await store.close()
         assert connection.execute("SELECT last_value FROM times").fetchone() == (db.TIMES,)
+
+
+# ── what is sent along with an emit ─────────────────────────────────────────────
+
+
+async def test_a_notification_that_is_sent_along_comes_after_the_commit(dsn: str, connection: db.Connection) -> None:
+    connection.execute("LISTEN buslog")
+    store = Store(dsn)
+    await store.open()
+    try:
+        for _ in range(2):
+            (stored,) = await store.emit_many([Said("departed", "{}")], notifying=True)
+            (told,) = await asyncio.to_thread(lambda: list(connection.notifies(timeout=5, stop_after=1)))
+            assert told.channel == "buslog"
+            query = "SELECT count(*) FROM buslog.messages WHERE id = %s"
+            assert connection.execute(query, [stored.message_id]).fetchone() == (1,)
+    finally:
+        await store.close()
+
+
+async def test_a_refused_emit_is_told_as_such_also_with_a_notification_behind_it(
+    dsn: str, connection: db.Connection
+) -> None:
+    store = Store(dsn)
+    await store.open()
+    try:
+        for _ in range(2):
+            with pytest.raises(InvalidMessage, match="character"):
+                await store.emit_many([Said("x" * 300, "{}")], notifying=True)
+            await store.emit_many([Said("departed", "{}")], notifying=True)
+    finally:
+        await store.close()
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (2,)
+
+
+async def test_what_becomes_of_the_second_statement_changes_nothing_for_the_first(
+    dsn: str, connection: db.Connection
+) -> None:
+    said = (*Said("departed", "{}"), None, "{}", 0)
+    async with await db.connect_async(dsn) as own:
+        for _ in range(2):
+            assert await db.fetch(own, "emit_lone", said, then="settle")  # which lacks its values
+            assert db.is_idle(own)
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (2,)
 
 
 async def test_a_settle_that_meets_a_deadlock_is_carried_out_again(scene: Scene, dsn: str) -> None:

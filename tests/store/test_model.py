@@ -304,7 +304,7 @@ class BusMachine(RuleBasedStateMachine):
             outcome = data.draw(OUTCOMES, "outcome")
             settlements.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
             if self.model.settle(claimed, self.names[claimed.subscription_id], outcome):
-                expected.add((claimed.message_id, claimed.subscription_id))
+                expected.add(claimed.fence)
         self.model.promote()
         assert self.run(self.store.settle(settlements, "host:1", "")) == expected
 

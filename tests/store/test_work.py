@@ -144,7 +144,7 @@ async def test_one_commit_settles_many_outcomes_and_drops_the_stale_ones(scene: 
         for i, c in enumerate(claims)
     ]
     accepted = await scene.store.settle(settlements, "host:1", "")
-    assert accepted == {(c.message_id, c.subscription_id) for i, c in enumerate(claims) if i != 3}
+    assert accepted == {c.fence for i, c in enumerate(claims) if i != 3}
 
 
 async def test_a_claim_does_not_wait_for_a_delivery_that_another_transaction_holds(

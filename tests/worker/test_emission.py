@@ -28,7 +28,7 @@ async def test_a_stop_answers_every_emit_of_a_commit_that_one_of_them_has_sunk(
     running: Any = bus._running
     emit_many = running.store.emit_many
 
-    async def sunk_and_then_away(said: Any) -> Any:
+    async def sunk_and_then_away(said: Any, **_: Any) -> Any:
         if len(said) > 1:
             return await emit_many(said)
         return await asyncio.sleep(60)
@@ -73,7 +73,7 @@ async def test_an_error_that_comes_after_its_caller_gave_up_is_in_the_log(
         running: Any = bus._running
         answer = asyncio.Event()
 
-        async def away(*_: Any) -> Any:
+        async def away(*_: Any, **__: Any) -> Any:
             await answer.wait()
             raise OutcomeUnknown(field="emit", rule="is confirmed by the database")
 

@@ -14,8 +14,10 @@ import pytest
 from buslog import Bus, Message, Outage, Rate, RetryPolicy, db
 from buslog.config import Settings
 from buslog.desk import Actor
+from buslog.execution import Claimed
 from buslog.message import DeliveryRef
 from buslog.operations import Operations
+from buslog.store import Store
 
 from .conftest import log_rows, until
 
@@ -61,6 +63,61 @@ async def test_what_is_ordered_by_key_starts_at_once_and_one_after_the_other(
         assert time.monotonic() - began < 2.5
     assert ran == {"k0": list(range(0, 20, 2)), "k1": list(range(1, 20, 2))}
     assert overlaps == []
+
+
+async def test_claims_of_half_the_places_follow_one_another_until_all_are_taken(
+    make_bus: Callable[..., Bus], connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, may_end = make_bus(poll=SELDOM, concurrency=5), asyncio.Event()
+    asked: list[int] = []
+    running = 0
+    claim = Store.claim
+
+    async def noted(self: Store, worker: int, hosts: list[int], places: int, floors: list[int] | None) -> list[Claimed]:
+        asked.append(places)
+        return await claim(self, worker, hosts, places, floors)
+
+    async def subscriber(message: Message) -> None:
+        nonlocal running
+        running += 1
+        await may_end.wait()
+
+    bus.on("departed", subscriber, id="mail")
+    async with bus:
+        pass
+    for _ in range(12):
+        connection.execute("SELECT buslog.emit('departed', '{}')")
+    monkeypatch.setattr(Store, "claim", noted)
+    async with bus:
+        await until(lambda: running == 5, 5)
+        assert asked == [3, 2]
+        may_end.set()
+        await until(lambda: running == 12, 5)
+    assert max(asked) == 3
+
+
+async def test_another_worker_hears_of_every_emit_however_close_the_one_before_was(
+    make_bus: Callable[..., Bus],
+) -> None:
+    worker, emitter = make_bus(poll=SELDOM), Bus(host=False, settings=make_bus(poll=SELDOM)._settings)
+    ran: list[int] = []
+
+    async def subscriber(message: Message) -> None:
+        ran.append(message.payload["n"])
+
+    async def have_run(count: int) -> None:
+        await until(lambda: len(ran) == count, 2)
+
+    worker.on("departed", subscriber, id="mail")
+    async with worker, emitter:
+        await asyncio.sleep(0.2)
+        for pair in range(12):
+            await emitter.emit("departed", {"n": 2 * pair})
+            await asyncio.sleep(0.001 * pair)
+            await emitter.emit("departed", {"n": 2 * pair + 1})  # nothing comes behind it that could wake for it
+            await have_run(2 * pair + 2)
+            await asyncio.sleep(0.02)
+    assert sorted(ran) == list(range(24))
 
 
 async def test_a_place_that_becomes_free_in_a_limit_is_taken_at_once_by_the_same_worker(

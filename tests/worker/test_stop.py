@@ -104,12 +104,12 @@ async def test_what_waits_behind_a_commit_that_failed_oddly_is_sent(dsn18: str) 
         running: Any = bus._running
         emit_many, calls = running.store.emit_many, 0
 
-        async def odd(*arguments: Any) -> Any:
+        async def odd(*arguments: Any, **options: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls == 1:
                 raise RuntimeError("nobody foresaw this")
-            return await emit_many(*arguments)
+            return await emit_many(*arguments, **options)
 
         running.store.emit_many = odd
         emissions = [bus.emit("departed") for _ in range(250)]  # more than one commit

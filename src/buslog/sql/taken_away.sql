@@ -1,2 +1,2 @@
--- Which of the deliveries that a worker runs are no longer its own. Called by store.taken_away.
-SELECT message_id, subscription_id, ready_seq FROM buslog.taken_away(%b::uuid[], %b::integer[], %b::bigint[])
+-- The fences of those deliveries that a worker runs and that are no longer its own. Called by store.taken_away.
+SELECT ready_seq FROM buslog.taken_away(%b::uuid[], %b::integer[], %b::bigint[])

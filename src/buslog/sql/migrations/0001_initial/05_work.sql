@@ -203,30 +203,31 @@ AS $$
 DECLARE
     state record;
     arrived integer;
-    allowed record;
+    caps integer[];
+    bounded integer[] := '{}';                       -- those that have a limit
+    moment timestamptz := clock_timestamp();         -- of this claim: no other of this worker's has it
 BEGIN
     SELECT EXISTS (SELECT FROM buslog.workers w
-                   WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()) AS leased,
-           EXISTS (SELECT FROM buslog.flow f WHERE f.subscription_id = ANY (hosts)) AS has_limits
+                   WHERE w.id = by_worker AND w.retired_at IS NULL AND w.lease_until > moment) AS leased,
+           EXISTS (SELECT FROM buslog.flow f WHERE f.subscription_id = ANY (hosts)) AS has_limits,
+           ARRAY(SELECT h.id FROM unnest(hosts) AS h (id)
+                 WHERE EXISTS (SELECT FROM buslog.deliveries a
+                               WHERE a.subscription_id = h.id AND a.state = 'blocked' AND a.order_key IS NOT NULL
+                                 AND NOT a.sequenced)) AS arrived
         INTO state;
     -- A worker whose lease has lapsed would claim what the next rescue takes away from it.
     IF NOT state.leased THEN
         RETURN;
     END IF;
-    FOR arrived IN
-        SELECT h.id FROM unnest(hosts) AS h (id)
-        WHERE EXISTS (SELECT FROM buslog.deliveries a
-                      WHERE a.subscription_id = h.id AND a.state = 'blocked' AND a.order_key IS NOT NULL AND NOT a.sequenced)
-    LOOP
+    FOREACH arrived IN ARRAY state.arrived LOOP
         PERFORM buslog.sequence_arrivals(arrived);
     END LOOP;
-    SELECT NULL::integer[] AS caps, '{}'::integer[] AS limited INTO allowed;
     IF state.has_limits THEN
-        SELECT * INTO allowed FROM buslog.caps(hosts, places);
+        SELECT a.caps, a.limited INTO caps, bounded FROM buslog.caps(hosts, places) AS a;
     END IF;
     RETURN QUERY
     WITH ready AS MATERIALIZED (
-        SELECT d.ctid FROM unnest(hosts, floors, allowed.caps) AS h (subscription_id, floor, cap)
+        SELECT d.ctid FROM unnest(hosts, floors, caps) AS h (subscription_id, floor, cap)
         JOIN buslog.subscriptions s ON s.id = h.subscription_id AND s.paused_at IS NULL
         CROSS JOIN LATERAL (
             SELECT q.ctid FROM buslog.deliveries q
@@ -237,23 +238,27 @@ BEGIN
         LIMIT places
     ), claimed AS (
         UPDATE buslog.deliveries AS d
-        SET state = 'running', worker_id = by_worker, attempt = d.attempt + 1, started_at = clock_timestamp(),
-            limited = d.subscription_id = ANY (allowed.limited)
+        SET state = 'running', worker_id = by_worker, attempt = d.attempt + 1, started_at = moment,
+            limited = d.subscription_id = ANY (bounded)
         WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM ready)) AND d.state = 'pending'
         RETURNING d.message_id, d.subscription_id, d.ready_seq, d.generation, d.attempt,
                   (d.attempt - d.uncharged)::smallint AS charged, d.repeats
-    ), spent AS (
-        UPDATE buslog.flow f
-        SET tokens = coalesce(buslog.tokens(f, s) - c.count, f.tokens), refilled_at = clock_timestamp(),
-            probe_at = CASE WHEN f.opened_at IS NOT NULL THEN clock_timestamp() + make_interval(secs => s.outage_probe) END
-        FROM (SELECT c.subscription_id, count(*) AS count FROM claimed c
-              WHERE c.subscription_id = ANY (allowed.limited) GROUP BY c.subscription_id) AS c
-        JOIN buslog.subscriptions s ON s.id = c.subscription_id
-        WHERE f.subscription_id = c.subscription_id
     )
     SELECT c.message_id, c.subscription_id, c.ready_seq, c.generation, c.attempt, c.charged, c.repeats,
            m.kind, m.name, m.key, m.payload::text, m.emitted_at, m.correlation_id, m.causation_id, m.traceparent
     FROM claimed c JOIN buslog.messages m ON m.id = c.message_id;
+    -- A statement of its own: most claims have no limits, and pay nothing for it.
+    IF bounded <> '{}' THEN
+        UPDATE buslog.flow f
+        SET tokens = coalesce(buslog.tokens(f, s) - c.count, f.tokens), refilled_at = clock_timestamp(),
+            probe_at = CASE WHEN f.opened_at IS NOT NULL THEN clock_timestamp() + make_interval(secs => s.outage_probe) END
+        FROM (SELECT d.subscription_id, count(*) AS count FROM buslog.deliveries d
+              WHERE d.subscription_id = ANY (bounded) AND d.state = 'running' AND d.limited
+                AND d.worker_id = by_worker AND d.started_at = moment
+              GROUP BY d.subscription_id) AS c
+        JOIN buslog.subscriptions s ON s.id = c.subscription_id
+        WHERE f.subscription_id = c.subscription_id;
+    END IF;
 END $$;
 
 -- Takes one delivery that is to run alone, if there is one: called by a worker that is ready to run nothing beside it.
@@ -383,9 +388,9 @@ DECLARE
 BEGIN
     PERFORM FROM buslog.flow f WHERE f.subscription_id = ANY (subscriptions) ORDER BY f.subscription_id FOR UPDATE;
     WITH heard AS (
-        SELECT o.subscription_id, bool_or(o.state = 'succeeded') AS answered,
+        SELECT o.subscription_id, bool_or(o.state IS NULL OR o.state = 'succeeded') AS answered,
                count(*) FILTER (WHERE o.outage AND o.ordinal > o.last_success) AS errors
-        FROM (SELECT u.*, coalesce(max(u.ordinal) FILTER (WHERE u.state = 'succeeded')
+        FROM (SELECT u.*, coalesce(max(u.ordinal) FILTER (WHERE u.state IS NULL OR u.state = 'succeeded')
                                    OVER (PARTITION BY u.subscription_id), 0) AS last_success
               FROM unnest(subscriptions, states, outages) WITH ORDINALITY AS u (subscription_id, state, outage, ordinal)) AS o
         GROUP BY o.subscription_id
@@ -420,40 +425,42 @@ CREATE FUNCTION buslog.is_to_run_alone(d buslog.deliveries) RETURNS boolean LANG
 $$;
 
 -- Records outcomes. Arrays run in parallel; element i is outcome i; null for an array of nulls. A delivery whose fence has
--- moved on, or that was cancelled, is stale: its outcome is dropped and its row is not among those returned.
---   states: succeeded | failed | cancelled | retrying (due after delays[i] seconds) | pending (released: the attempt is not
---   charged). outages[i]: the error means that the other side is down; while the circuit is open, the delivery waits as
+-- moved on, or that was cancelled, is stale: its outcome is dropped. Returns the fences of those that were not.
+--   states: null (succeeded) | failed | cancelled | retrying (due after delays[i] seconds) | pending (released: the attempt is
+--   not charged). outages[i]: the error means that the other side is down; while the circuit is open, the delivery waits as
 --   pending and the attempt is not charged. lost: these are the outcomes of a worker that is gone.
 CREATE FUNCTION buslog.settle(
     messages uuid[], subscriptions integer[], fences bigint[], states text[], delays double precision[],
     results jsonb[], error_types text[], errors text[], frames text[], tracebacks text[], outages boolean[],
     worker text, code_version text, lost boolean
-) RETURNS TABLE (message_id uuid, subscription_id integer) LANGUAGE plpgsql
+) RETURNS bigint[] LANGUAGE plpgsql
 -- A plan made while the hot table was empty would scan it whole when it has filled.
 SET plan_cache_mode = force_generic_plan
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    guarded record;
+    found record;
     circuits integer[] := '{}';
+    accepted bigint[];
 BEGIN
-    SELECT array_agg(DISTINCT o.message_id) FILTER (WHERE d.chain IS NOT NULL) AS chains,
+    -- Nobody moves what is running and keeps its fence: where it lies now it lies until it is settled.
+    SELECT array_agg(d.place ORDER BY o.ordinal) AS places,
+           array_agg(o.message_id) FILTER (WHERE d.chain IS NOT NULL) AS chains,
            array_agg(o.subscription_id) FILTER (WHERE d.order_key IS NOT NULL) AS subscriptions,
            array_agg(d.order_key) FILTER (WHERE d.order_key IS NOT NULL) AS keys
-        INTO guarded
-        FROM unnest(messages, subscriptions) AS o (message_id, subscription_id)
-        CROSS JOIN LATERAL (
-            SELECT x.chain, x.order_key FROM buslog.deliveries x
+        INTO found
+        FROM unnest(messages, subscriptions) WITH ORDINALITY AS o (message_id, subscription_id, ordinal)
+        LEFT JOIN LATERAL (
+            SELECT x.ctid AS place, x.chain, x.order_key FROM buslog.deliveries x
             WHERE x.message_id = o.message_id AND x.subscription_id = o.subscription_id
             OFFSET 0                                 -- by its key, also where the table was analysed while it was empty
-        ) AS d
-        WHERE d.chain IS NOT NULL OR d.order_key IS NOT NULL;
-    IF guarded.chains IS NOT NULL THEN
-        PERFORM buslog.lock_chains(guarded.chains);
+        ) AS d ON true;
+    IF found.chains IS NOT NULL THEN
+        PERFORM buslog.lock_chains(found.chains);
     END IF;
-    IF guarded.keys IS NOT NULL THEN
-        PERFORM buslog.lock_orders(guarded.subscriptions);
+    IF found.keys IS NOT NULL THEN
+        PERFORM buslog.lock_orders(found.subscriptions);
     END IF;
     IF outages IS NOT NULL OR EXISTS (
         SELECT FROM buslog.flow f WHERE f.subscription_id = ANY (subscriptions) AND f.errors_in_row > 0
@@ -461,21 +468,19 @@ BEGIN
         circuits := buslog.judge_circuits(subscriptions, states::buslog.state[], outages);
     END IF;
 
-    RETURN QUERY
     WITH outcome AS MATERIALIZED (
-        SELECT o.message_id, o.subscription_id, o.ready_seq, o.delay, o.result, o.error_type, o.error, o.frame, o.traceback,
-               CASE WHEN o.outage AND o.subscription_id = ANY (circuits) THEN 'pending' ELSE o.state END AS state,
-               clock_timestamp() AS finished_at,
-               (SELECT x.ctid FROM buslog.deliveries x
-                WHERE x.message_id = o.message_id AND x.subscription_id = o.subscription_id) AS place
-        FROM unnest(messages, subscriptions, fences, states::buslog.state[], delays, results,
+        SELECT o.place, o.ready_seq, o.delay, o.result, o.error_type, o.error, o.frame, o.traceback,
+               CASE WHEN o.outage AND o.subscription_id = ANY (circuits) THEN 'pending'
+                    ELSE coalesce(o.state, 'succeeded') END AS state,
+               clock_timestamp() AS finished_at
+        FROM unnest(subscriptions, found.places, fences, states::buslog.state[], delays, results,
                     error_types, errors, frames, tracebacks, outages)
-             AS o (message_id, subscription_id, ready_seq, state, delay, result, error_type, error, frame, traceback, outage)
+             AS o (subscription_id, place, ready_seq, state, delay, result, error_type, error, frame, traceback, outage)
     ), gone AS (
         DELETE FROM buslog.deliveries d USING outcome o
         WHERE d.ctid = o.place AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('succeeded', 'failed', 'cancelled')
-        RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.repeats, d.chain, d.order_key, d.started_at,
-                  o.state, o.finished_at, o.result, o.error_type, o.error, o.frame, o.traceback
+        RETURNING d.message_id, d.subscription_id, o.ready_seq, d.generation, d.attempt, d.repeats, d.chain, d.order_key,
+                  d.started_at, o.state, o.finished_at, o.result, o.error_type, o.error, o.frame, o.traceback
     ), back AS (
         UPDATE buslog.deliveries d
         SET state = o.state, worker_id = NULL,
@@ -486,7 +491,7 @@ BEGIN
             alone = d.alone OR (lost AND buslog.is_to_run_alone(d))
         FROM outcome o
         WHERE d.ctid = o.place AND d.ready_seq = o.ready_seq AND d.state = 'running' AND o.state IN ('retrying', 'pending')
-        RETURNING d.message_id, d.subscription_id, d.generation, d.attempt, d.started_at,
+        RETURNING d.message_id, d.subscription_id, o.ready_seq, d.generation, d.attempt, d.started_at,
                   o.finished_at, o.error_type, o.error, o.frame, o.traceback
     ), ended AS (
         INSERT INTO buslog.ended_deliveries
@@ -500,19 +505,21 @@ BEGIN
              error_type, error, frame, traceback)
         SELECT t.message_id, t.subscription_id, t.generation, t.attempt, t.started_at, t.finished_at, worker, code_version,
                t.error_type, t.error, t.frame, t.traceback
-        FROM (SELECT message_id, subscription_id, generation, attempt, started_at, finished_at,
+        FROM (SELECT message_id, subscription_id, ready_seq, generation, attempt, started_at, finished_at,
                      error_type, error, frame, traceback FROM gone
               UNION ALL SELECT * FROM back) AS t
         WHERE t.error_type IS NOT NULL
     )
-    SELECT g.message_id, g.subscription_id FROM gone g UNION ALL SELECT b.message_id, b.subscription_id FROM back b;
+    SELECT array_agg(s.ready_seq) INTO accepted
+        FROM (SELECT g.ready_seq FROM gone g UNION ALL SELECT b.ready_seq FROM back b) AS s;
 
-    IF guarded.chains IS NOT NULL THEN
-        PERFORM buslog.promote_chains(guarded.chains);
+    IF found.chains IS NOT NULL THEN
+        PERFORM buslog.promote_chains(found.chains);
     END IF;
-    IF guarded.keys IS NOT NULL THEN
-        PERFORM buslog.promote_keys(guarded.subscriptions, guarded.keys);
+    IF found.keys IS NOT NULL THEN
+        PERFORM buslog.promote_keys(found.subscriptions, found.keys);
     END IF;
+    RETURN coalesce(accepted, '{}');
 END $$;
 
 -- Workers whose lease expired are retired: a late beat of theirs finds no row to renew, and they must register anew.
