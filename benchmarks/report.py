@@ -65,9 +65,8 @@ RULES = """\
   in no order, to nowhere. `export_memory`: the most that the dashboard's resident memory grew by.
 - `replay_…`: the 10,000 oldest failed ones as a stored run without canary and undo, one worker waiting.
   `replay_accepted`: preview and start, or the answer to *retry all*. `replay_10k`: from the same moment to the last
-  settle. `replay_rate`: 10,000 ÷ that time ÷ what the same worker drains a second from 10,000 that wait; `replay_run`:
-  the same from the moment that the run was started, without the preview that a person looks at before. The peers'
-  workers are BullMQ's, 100 at once, and RQ's `SimpleWorker`.
+  settle. `replay_rate`: 10,000 ÷ the time from the answer that the run is started to the last settle ÷ what the same
+  worker drains a second from 10,000 that wait. The peers' workers are BullMQ's, 100 at once, and RQ's `SimpleWorker`.
 - `sessions_50`: 50 sessions open on the Overview, refreshing as it asks for; 200,000 deliveries drained beside them ÷
   without them. Sessions are websockets that speak Streamlit's protocol: so many Chromium tabs would measure Chromium.
   `sessions_page`: from asking for a refresh to the end of its script, p95.

@@ -41,7 +41,6 @@ OF_THE_DASHBOARD = {
     "replay_accepted": {"buslog"},
     "replay_10k": {"buslog"},
     "replay_rate": {"buslog"},
-    "replay_run": {"buslog"},
     "sessions_50": {"buslog"},
     "sessions_page": {"buslog"},
     "fold": {"buslog"},
