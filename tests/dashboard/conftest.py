@@ -176,6 +176,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is asked once more gets a server and a database anew: the first time has left messages in the old one."""
+    if isinstance(item, pytest.Function) and getattr(item, "execution_count", 1) > 1:
+        for definition in item._fixtureinfo.name2fixturedefs.get("dashboard", ()):
+            definition.finish(item._request)  # type: ignore[arg-type]  # it takes what every item has, too
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """An installed Chromium or Chrome; otherwise Playwright's own."""

@@ -298,8 +298,8 @@ def to_act_on(dashboard: Dashboard) -> Iterator[dict[str, dict[str, str | None]]
     alerts.set_rule(Rule("Roads", RuleKind.NO_WORKER, 60))
     ((fingerprint,),) = bus.run("SELECT fingerprint FROM buslog.failures WHERE message_id = %s", broken)
     yield {
-        f"message?id={broken}": {"Replay": "replay", "Cancel": "cancel", words.NOTES_ADD: None},
-        f"message?id={due}": {"Run now": "run now"},
+        f"message?id={broken}": {"Replay": "replay", words.NOTES_ADD: None},
+        f"message?id={due}": {"Run now": "run now", "Cancel": "cancel"},
         f"failures?group={fingerprint}": {words.ACKNOWLEDGE: "acknowledge"},
         f"replays?run={run}": {words.UNDO: "stop"},
         "subscribers?subscription=roads": {"Resume": "resume"},

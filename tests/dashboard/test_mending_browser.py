@@ -205,10 +205,10 @@ def test_a_canary_that_fails_stops_the_run_and_what_failed_again_is_sent_from_it
     dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
     dialog.get_by_role("button", name="Replay 6 deliveries").click()
     carry_on_when_started(page, bus)
-    expect(page.get_by_text("0 of the first 2 succeeded, 2 not settled yet.")).to_be_visible()
+    expect(page.get_by_text(words.RUN_CANARY_WAITS.format(succeeded=0, open=2))).to_be_visible()
     bus.work(**{"mail.tried": "failed"})
     carry_on(bus, 3)
-    expect(page.get_by_text("of the first 2, 2 did not succeed. 4 not sent").first).to_be_visible()
+    expect(page.get_by_text("not all of the first 2 succeeded. 4 not sent").first).to_be_visible()
     settled(page)
     assert generations(bus, "tried") == [(1, 6), (2, 2)]
     for label, number in (("Failed before", "6"), ("Fail now", "2"), ("Settled", "2")):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from buslog.console import words
 from tests.dashboard.conftest import Dashboard, dashboard_process
 from tests.dashboard.hands import settled
 
@@ -132,13 +133,13 @@ def test_a_page_stops_watching_while_a_question_is_open_and_goes_on_after_it(das
     dialog.get_by_role("button", name="Replay 4 deliveries").click()
     expect(page.get_by_text("It begins in")).to_be_visible()
     carry_on(dashboard.bus)
-    expect(page.get_by_text("0 of the first 1 succeeded")).to_be_visible()
+    expect(page.get_by_text(words.RUN_CANARY_WAITS.format(succeeded=0, open=1))).to_be_visible()
     page.get_by_role("button", name="Stop…").click()
     expect(page.get_by_role("dialog").get_by_text("What was sent already goes on.")).to_be_visible()
     dashboard.bus.work()
     carry_on(dashboard.bus, 2)
     page.wait_for_timeout(2500)
-    expect(page.get_by_text("0 of the first 1 succeeded")).to_be_visible()
+    expect(page.get_by_text(words.RUN_CANARY_WAITS.format(succeeded=0, open=1))).to_be_visible()
     page.get_by_role("button", name="Let it go on").click()
     expect(page.get_by_text("3 sent and not settled")).to_be_visible()
     dashboard.bus.work()

@@ -33,7 +33,7 @@ def test_for_a_program_an_erasure_is_confirmed_by_an_option(cli: Cli) -> None:
     refused = cli("erase", "--key", "S-1", "--reason", "r", "--json")
     assert (refused.code, json.loads(refused.err)["field"]) == (1, "typed")
     done = cli("erase", "--key", "S-1", "--reason", "r", "--confirm", "S-1", "--json")
-    assert json.loads(done.out) == {"key": "S-1", "messages": 1, "deliveries": 0, "attempts": 0, "left": 0}
+    assert json.loads(done.out) == {"key": "S-1", "messages": 1, "deliveries": 0, "attempts": 0, "views": 0, "left": 0}
 
 
 def test_the_duty_is_taken_and_handed_over_with_a_note(cli: Cli) -> None:
