@@ -14,11 +14,19 @@ import pytest_asyncio
 from buslog import Bus, RetryPolicy, db
 from buslog.desk import Actor
 from buslog.execution import Claimed, Outcome
+from buslog.insights import Insights
 from buslog.insights.statements import Statement
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
 from buslog.rescue import Rescue
 from buslog.store import Said, Settlement, Store
+
+
+@pytest.fixture
+def insights(dsn: str) -> Iterator[Insights]:
+    opened = Insights(dsn)
+    yield opened
+    opened.close()
 
 
 class Scene:

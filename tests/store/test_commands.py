@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -30,13 +29,6 @@ SCHEMA = json.dumps({
 @pytest.fixture
 def operations(dsn: str) -> Operations:
     return Operations(dsn, Actor("local:tester", "dashboard"))
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

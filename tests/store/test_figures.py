@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
 
 ANNA = Actor("local:anna", "dashboard")
 DAY = Filter(range=Range.DAY)
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 # ── the overview ────────────────────────────────────────────────────────────────

@@ -31,13 +31,6 @@ ACTOR = Actor("local:anna", "cli")
 
 
 @pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def groups(dsn: str) -> Groups:
     return Groups(dsn, ACTOR)
 

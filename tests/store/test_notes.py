@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 
 ANNA = Actor("local:anna", "dashboard")
 SCHEMA = json.dumps({"type": "object", "properties": {"port": {"type": "string", "minLength": 5}}})
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

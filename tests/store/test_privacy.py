@@ -34,20 +34,11 @@ from buslog.rights import Role
 from buslog.views import Views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import BusByHand
 
 MAIL = "anna.smith@example.org"
 PAYLOAD = json.dumps({"shipmentId": "S-1", "customer": {"email": MAIL}, "remark": f"ask {MAIL}"})
 WHY = "the customer asked for it"
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -45,13 +45,6 @@ FILTERS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
-
-
 def fold(connection: db.Connection, places: int = 20_000) -> None:
     """Until nothing is left."""
     while _one(connection, "SELECT buslog.fold_series(%s)", places):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +26,6 @@ if TYPE_CHECKING:
 
 TEXTS = ("no answer within 5 s", "100% of_it", "100", "5/5", "a b")  # some are patterns of LIKE, or its escape
 Place = tuple[uuid.UUID, int]
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

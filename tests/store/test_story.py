@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
     from tests.conftest import BusByHand
 
 ANNA = Actor("local:anna", "dashboard")
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 def emit_many(bus: BusByHand, number: int, cause: UUID) -> list[UUID]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,13 +15,6 @@ from buslog.message import State
 from buslog.views import Views
 
 FAILED = Filter(states=(State.FAILED,), range=Range.WEEK)
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,13 +19,6 @@ from buslog.store import Said
 
 from .conftest import Scene
 from .test_outage import open_circuit
-
-
-@pytest.fixture
-def insights(dsn: str) -> Iterator[Insights]:
-    opened = Insights(dsn)
-    yield opened
-    opened.close()
 
 
 def why(insights: Insights, message: UUID, subscription: str = "mail") -> list[Cause]:
