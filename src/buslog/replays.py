@@ -259,14 +259,13 @@ class Replays(Desk):
             assert made is not None
             run, cutoff = made
             connection.execute(db.query("freeze"), (run, *([row[place] for row in found] for place in range(4))))
-        marked, caused = self._hints(run) if verb is Verb.REPLAY else ([(0,)], [])
-        with self._transaction("preview") as connection:
             skipped = {row[0]: Count(row[1]) for row in connection.execute(db.query("preview_skipped"), (run,))}
             subscriptions: dict[str, int] = dict(
                 connection.execute(db.query("preview_subscriptions"), (run,)).fetchall()
             )
             oldest = connection.execute(db.query("preview_oldest"), (run,)).fetchone()
             frozen = self._run(connection, run)
+        marked, caused = self._hints(run) if verb is Verb.REPLAY else ([(0,)], [])
         return Preview(
             run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, frozen.again,
             {**skipped, **others}, marked[0][0] if marked else None,

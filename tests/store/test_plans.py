@@ -166,3 +166,35 @@ def test_a_backlog_of_one_subscription_costs_the_claims_of_another_nothing(conne
 def test_an_emit_reads_no_live_delivery(connection: db.Connection, bloated: tuple[int, int, int]) -> None:
     with reading(connection, at_most=200):
         emit(connection, "departed", 100)
+
+
+def test_what_supersedes_is_found_without_a_look_at_what_else_its_key_has_seen(connection: db.Connection) -> None:
+    subscription = register(connection, "mail", "departed")
+    emit(connection, "departed", 1, "S-1")
+    emit(connection, "other", 500, "S-1")
+    emit(connection, "departed", 500, "S-2")
+    connection.execute("DELETE FROM buslog.deliveries")
+    row = connection.execute(
+        """WITH run AS (
+               INSERT INTO buslog.replays (verb, filter, actor, cutoff)
+               SELECT 'replay', '', 'host', m.id FROM buslog.messages m ORDER BY m.id DESC LIMIT 1 RETURNING id)
+           INSERT INTO buslog.replay_items (replay_id, message_id, subscription_id, generation, was)
+           SELECT run.id, m.id, %s, 1, 'failed' FROM run, buslog.messages m WHERE m.name = 'departed' AND m.key = 'S-1'
+           RETURNING replay_id""",
+        (subscription,),
+    ).fetchone()
+    connection.execute("VACUUM (ANALYZE) buslog.messages")
+    with connection.transaction():
+        before = _messages_fetched(connection)
+        assert connection.execute("SELECT buslog.mark_superseded(%s)", row).fetchone() == (0,)
+        assert _messages_fetched(connection) - before < 5
+
+
+def _messages_fetched(connection: db.Connection) -> int:
+    """How many rows of messages were looked at by way of an index."""
+    row = connection.execute(
+        """SELECT sum(pg_stat_get_xact_tuples_fetched(indexrelid)) FROM pg_index
+           WHERE indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'buslog.messages'::regclass)"""
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

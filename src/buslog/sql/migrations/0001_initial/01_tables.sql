@@ -116,7 +116,7 @@ CREATE TABLE buslog.messages (
     payload        jsonb NOT NULL
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_name ON buslog.messages (name, id);
-CREATE INDEX messages_key ON buslog.messages (key, id) WHERE key IS NOT NULL;
+CREATE INDEX messages_key ON buslog.messages (key, id) INCLUDE (name) WHERE key IS NOT NULL; -- see decision 0031
 CREATE INDEX messages_correlation ON buslog.messages (correlation_id, id);
 CREATE INDEX messages_xid ON buslog.messages (xid);
 

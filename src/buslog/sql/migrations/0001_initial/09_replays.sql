@@ -88,55 +88,74 @@ BEGIN
     WHERE r.id = run;
 END $$;
 
+-- Between which ids the messages of a set are, and up to which one its hints look: with them a plan leaves out the
+-- partitions that hold nothing of it. `first` and `cutoff` to the millisecond: ids within one are in no order.
+CREATE FUNCTION buslog.reach_of(run bigint, OUT first uuid, OUT last uuid, OUT cutoff uuid) LANGUAGE sql STABLE AS $$
+    SELECT (left(o.message_id::text, 13) || '-7000-8000-000000000000')::uuid, n.message_id,
+           (left(greatest(r.cutoff, n.message_id)::text, 13) || '-7fff-bfff-ffffffffffff')::uuid
+    FROM buslog.replays r
+    CROSS JOIN LATERAL (SELECT i.message_id FROM buslog.replay_items i WHERE i.replay_id = r.id
+                        ORDER BY i.message_id LIMIT 1) AS o
+    CROSS JOIN LATERAL (SELECT i.message_id FROM buslog.replay_items i WHERE i.replay_id = r.id
+                        ORDER BY i.message_id DESC LIMIT 1) AS n
+    WHERE r.id = run
+$$;
+
 -- Marks what is superseded: a newer message of the same name and key has succeeded with the same subscription. Each key
 -- is looked at once, from its newest message back to the first success. Returns how many.
 CREATE FUNCTION buslog.mark_superseded(run bigint) RETURNS integer LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
+    reach record;
     marked integer;
 BEGIN
+    SELECT * INTO reach FROM buslog.reach_of(run);
     WITH item AS MATERIALIZED (
-        SELECT i.message_id, i.subscription_id, m.name, m.key
+        SELECT i.ctid AS place, i.message_id, i.subscription_id, m.name, m.key
         FROM buslog.replay_items i
-        CROSS JOIN LATERAL (SELECT x.name, x.key FROM buslog.messages x WHERE x.id = i.message_id OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT x.name, x.key FROM buslog.messages x
+                            WHERE x.id = i.message_id AND x.id BETWEEN reach.first AND reach.last OFFSET 0) AS m
         WHERE i.replay_id = run AND i.state = 'waiting' AND m.key IS NOT NULL
     ), newest AS MATERIALIZED (
-        SELECT g.*, n.id FROM (
-            SELECT t.name, t.key, t.subscription_id, min(t.message_id::text)::uuid AS oldest FROM item t
+        SELECT g.messages, g.places, n.id FROM (
+            SELECT t.name, t.key, t.subscription_id, min(t.message_id::text)::uuid AS oldest,
+                   array_agg(t.message_id) AS messages, array_agg(t.place) AS places FROM item t
             GROUP BY t.name, t.key, t.subscription_id ORDER BY t.key -- neighbours in the index, one after the other
         ) AS g
         CROSS JOIN LATERAL (
             SELECT x.id FROM buslog.messages x
-            WHERE x.key = g.key AND x.name = g.name AND x.id > g.oldest
+            WHERE x.key = g.key AND x.name = g.name AND x.id > g.oldest AND x.id BETWEEN reach.first AND reach.cutoff
               AND EXISTS (SELECT FROM buslog.ended_deliveries e
                           WHERE e.message_id = x.id AND e.subscription_id = g.subscription_id AND e.latest
-                            AND e.state = 'succeeded' OFFSET 0)
+                            AND e.state = 'succeeded' AND e.message_id BETWEEN reach.first AND reach.cutoff OFFSET 0)
             ORDER BY x.id DESC LIMIT 1
         ) AS n
-    ), older AS (
-        SELECT array_agg(t.message_id) AS messages, array_agg(t.subscription_id) AS subscriptions
-        FROM (SELECT t.message_id, t.subscription_id FROM newest n
-              JOIN item t ON t.name = n.name AND t.key = n.key AND t.subscription_id = n.subscription_id AND t.message_id < n.id
-        ) AS t
     )
     UPDATE buslog.replay_items i SET superseded = true
-    FROM older o, unnest(o.messages, o.subscriptions) AS w (message_id, subscription_id)
-    WHERE i.replay_id = run AND i.message_id = w.message_id AND i.subscription_id = w.subscription_id;
+    FROM newest n, unnest(n.messages, n.places) AS w (message_id, place)
+    WHERE w.message_id < n.id AND i.ctid = w.place;
     GET DIAGNOSTICS marked = ROW_COUNT;
     RETURN marked;
 END $$;
 
 -- What the messages of a preview have caused until now, and what that caused: so many of each name. Each thread is read
 -- once, from the oldest of its messages on.
-CREATE FUNCTION buslog.caused_by(run bigint) RETURNS TABLE (name text, kind buslog.kind, messages bigint) LANGUAGE sql STABLE
-SET enable_seqscan = off SET enable_bitmapscan = off
+CREATE FUNCTION buslog.caused_by(run bigint) RETURNS TABLE (name text, kind buslog.kind, messages bigint) LANGUAGE plpgsql STABLE
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
+#variable_conflict use_column
+DECLARE
+    reach record;
+BEGIN
+    SELECT * INTO reach FROM buslog.reach_of(run);
+    RETURN QUERY
     WITH RECURSIVE item AS MATERIALIZED (
         SELECT m.* FROM (
             SELECT DISTINCT i.message_id FROM buslog.replay_items i WHERE i.replay_id = run AND i.state = 'waiting'
         ) AS i
-        CROSS JOIN LATERAL (SELECT x.id, x.correlation_id FROM buslog.messages x WHERE x.id = i.message_id OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT x.id, x.correlation_id FROM buslog.messages x
+                            WHERE x.id = i.message_id AND x.id BETWEEN reach.first AND reach.last OFFSET 0) AS m
     ), thread AS MATERIALIZED (
         SELECT m.* FROM (
             -- to the millisecond: ids within one are in no order
@@ -145,15 +164,16 @@ AS $$
         ) AS c
         CROSS JOIN LATERAL (
             SELECT x.id, x.causation_id, x.name, x.kind FROM buslog.messages x
-            WHERE x.correlation_id = c.correlation_id AND x.id >= c.oldest AND x.causation_id IS NOT NULL OFFSET 0
+            WHERE x.correlation_id = c.correlation_id AND x.id >= c.oldest AND x.id BETWEEN reach.first AND reach.cutoff
+              AND x.causation_id IS NOT NULL OFFSET 0
         ) AS m
     ), caused AS (
         SELECT t.id, t.name, t.kind FROM thread t JOIN item i ON i.id = t.causation_id
       UNION
         SELECT t.id, t.name, t.kind FROM thread t JOIN caused c ON c.id = t.causation_id
     )
-    SELECT c.name, c.kind, count(*) FROM caused c GROUP BY c.name, c.kind ORDER BY count(*) DESC, c.name
-$$;
+    SELECT c.name, c.kind, count(*) FROM caused c GROUP BY c.name, c.kind ORDER BY count(*) DESC, c.name;
+END $$;
 
 -- ── carried on by workers ─────────────────────────────────────────────────────
 -- Why an item is not sent, as its delivery is now; null when it may be.
