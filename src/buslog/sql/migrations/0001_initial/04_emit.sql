@@ -17,11 +17,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT name IS NOT NULL AND length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]' AND name ~ '\S'
        AND (key IS NULL OR length(key) BETWEEN 1 AND 200 AND key !~ '[[:cntrl:]]')
        AND payload IS NOT NULL AND jsonb_typeof(payload) = 'object'
-       AND octet_length(payload::text) <= 1000000
        AND NOT jsonb_path_exists(payload, 'strict $.**{65}')
-       -- A number of more than 4,000 digits needs a text of more than 4,000 bytes.
-       AND (octet_length(payload::text) <= 4000 OR NOT jsonb_path_exists(payload,
-            'lax $.** ? (@.type() == "number" && (@ >= 1e4000 || @ <= -1e4000))'))
+       -- A number of more than 4,000 digits needs a text of more than 4,000 bytes; most texts are made once.
+       AND (octet_length(payload::text) <= 4000
+            OR octet_length(payload::text) <= 1000000 AND NOT jsonb_path_exists(payload,
+               'lax $.** ? (@.type() == "number" && (@ >= 1e4000 || @ <= -1e4000))'))
 $$;
 
 -- Raises the reason why a message is not fit; stands in the place of its id.
@@ -308,9 +308,11 @@ AS $$
 #variable_conflict use_column
 DECLARE
     heard record;
-    delivery record;
-    place integer := 0;
+    recipient buslog.recipient;
     worker bigint;
+    waits boolean;
+    starts boolean;
+    fence bigint;
 BEGIN
     SELECT n.recipients, s.key_field, s.until_time INTO heard
         FROM buslog.names n JOIN buslog.settings s ON s.routing = n.routing WHERE n.name = emit_lone.name;
@@ -333,28 +335,23 @@ BEGIN
                 (id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor, traceparent, payload)
                 VALUES (message_id, kind, routed, emitted_at, correlation_id, causation_id, name, key, source, actor,
                         traceparent, payload);
-            FOR delivery IN
-                INSERT INTO buslog.deliveries AS d
+            -- One by one: most names have few recipients, and a set of rows that tell what became of them costs more.
+            FOREACH recipient IN ARRAY heard.recipients LOOP
+                waits := coalesce(recipient.chain > 1, false) OR recipient.ordered_by_key AND key IS NOT NULL;
+                starts := worker IS NOT NULL AND recipient.starts_at_once AND NOT waits
+                    AND recipient.subscription_id = ANY (hosts) AND (recipient.mode = 'sync' OR started > 0);
+                fence := CASE WHEN NOT waits THEN nextval('buslog.ready_seq') END;
+                INSERT INTO buslog.deliveries
                     (message_id, subscription_id, attempt, chain, state, ready_seq, worker_id, started_at, order_key)
-                SELECT emit_lone.message_id, p.subscription_id, CASE WHEN p.leased THEN 1 ELSE 0 END, p.chain,
-                       CASE WHEN p.leased THEN 'running' WHEN p.waits THEN 'blocked' ELSE 'pending' END::buslog.state,
-                       CASE WHEN NOT p.waits THEN nextval('buslog.ready_seq') END,
-                       CASE WHEN p.leased THEN worker END, CASE WHEN p.leased THEN clock_timestamp() END,
-                       CASE WHEN p.ordered_by_key THEN emit_lone.key END
-                FROM (
-                    SELECT r.*, worker IS NOT NULL AND r.starts_at_once AND NOT r.waits AND r.subscription_id = ANY (hosts)
-                           AND (r.mode = 'sync' OR started > 0) AS leased
-                    FROM (SELECT u.*, coalesce(u.chain > 1, false) OR u.ordered_by_key AND emit_lone.key IS NOT NULL AS waits
-                          FROM unnest(heard.recipients) AS u) AS r
-                ) AS p
-                RETURNING d.subscription_id, d.ready_seq, d.state
-            LOOP
-                place := place + 1;
-                IF delivery.state = 'running' THEN
-                    leased := leased || delivery.subscription_id;
-                    fences := fences || delivery.ready_seq;
-                ELSIF heard.recipients[place].mode = 'sync' THEN
-                    awaited := awaited || delivery.subscription_id;
+                    VALUES (message_id, recipient.subscription_id, CASE WHEN starts THEN 1 ELSE 0 END, recipient.chain,
+                            CASE WHEN starts THEN 'running' WHEN waits THEN 'blocked' ELSE 'pending' END::buslog.state,
+                            fence, CASE WHEN starts THEN worker END, CASE WHEN starts THEN clock_timestamp() END,
+                            CASE WHEN recipient.ordered_by_key THEN key END);
+                IF starts THEN
+                    leased := leased || recipient.subscription_id;
+                    fences := fences || fence;
+                ELSIF recipient.mode = 'sync' THEN
+                    awaited := awaited || recipient.subscription_id;
                 END IF;
             END LOOP;
             IF leased IS NULL THEN
