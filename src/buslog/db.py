@@ -51,6 +51,7 @@ ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock: nothing of 
 TIMES = 5  # so often a statement that was rolled back is carried out in all
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+AsyncCursor = psycopg.AsyncCursor[tuple[Any, ...]]
 Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 SyncPool = ConnectionPool[Connection]
@@ -203,20 +204,20 @@ def is_idle(connection: AsyncConnection) -> bool:
 
 
 async def fetch(
-    connection: AsyncConnection, name: str, values: Sequence[Any] | Mapping[str, Any], *, then: str | None = None
+    cursor: AsyncCursor, name: str, values: Sequence[Any] | Mapping[str, Any], *, then: str | None = None
 ) -> list[tuple[Any, ...]]:
-    """Carries out a named query that is a transaction of its own; its rows, if it has any.
+    """Carries out a named query that is a transaction of its own; its rows, if it has any. A cursor that is used again
+    and again for the same query has found out the types of its values and columns once.
 
     One that met a deadlock or a serialization failure was rolled back for certain: it is carried out again. then: a
     named query without values, which the server carries out right after the first has committed.
     """
     for time in range(1, TIMES + 1):
-        cursor = connection.cursor(binary=True)
         try:
             if then is None:
                 await cursor.execute(query(name), values, prepare=True)
             else:
-                await _execute_both(connection, cursor, name, values, then)
+                await _execute_both(cursor, name, values, then)
         except psycopg.Error as error:
             if error.sqlstate not in ROLLED_BACK or time == TIMES:
                 raise
@@ -227,20 +228,18 @@ async def fetch(
     raise AssertionError("the last time returns or raises")
 
 
-async def _execute_both(
-    connection: AsyncConnection, cursor: psycopg.AsyncCursor[tuple[Any, ...]], name: str,
-    values: Sequence[Any] | Mapping[str, Any], then: str,
-) -> None:  # fmt: skip
+async def _execute_both(cursor: AsyncCursor, name: str, values: Sequence[Any] | Mapping[str, Any], then: str) -> None:
     """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing: once
     the first has its answer, it has committed.
     """
+    connection, before = cursor.connection, cursor.pgresult
     try:
         async with connection.pipeline() as pipeline:
             await cursor.execute(query(name), values, prepare=True)
             pipeline._enqueue_sync()  # noqa: SLF001  (ends the first transaction; the public `sync` waits for its answer)
             await connection.execute(query(then), prepare=True)
     except psycopg.Error:
-        if cursor.pgresult is None:
+        if cursor.pgresult is None or cursor.pgresult is before:
             raise
 
 

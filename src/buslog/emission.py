@@ -22,6 +22,7 @@ from buslog.subscription import Registry
 
 log = logging.getLogger("buslog")
 
+A_DAY = timedelta(days=1)
 MAX_COMMIT = 10_000  # messages
 MAX_COMMIT_SIZE = 8_000_000  # characters of their payloads
 
@@ -182,7 +183,7 @@ def make_said(registry: Registry, name: str | Event[Any], payload: Any, **option
     if options and (unknown := options.keys() - EmitOptions.__annotations__.keys()):
         raise TypeError(f"unknown option {min(unknown)!r}")
     key, after, at = options.get("key"), options.get("after"), options.get("at")
-    dedupe_key, dedupe_window = options.get("dedupe_key"), options.get("dedupe_window", timedelta(days=1))
+    dedupe_key, dedupe_window = options.get("dedupe_key"), options.get("dedupe_window", A_DAY)
     declared = name if isinstance(name, Event) else registry.command(check_name(name))
     text = encode(to_jsonable(payload))
     if declared is not None and declared.payload_type is not None:

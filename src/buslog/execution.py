@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
 from buslog import telemetry
 from buslog.errors import BuslogError
@@ -156,34 +156,21 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 
 def _message(claimed: Claimed, subscription: Subscription, begin: Callable[[], Transaction] | None) -> Message[Any]:
-    message: Message[Any] = Message(
-        id=claimed.message_id,
-        kind=_KINDS[claimed.kind],
-        name=claimed.name,
-        key=claimed.key,
-        payload=decode(claimed.payload),
-        emitted_at=claimed.emitted_at,
-        correlation_id=claimed.correlation_id,
-        causation_id=claimed.causation_id,
-        subscription=subscription.id,
-        attempt=claimed.attempt,
-        generation=claimed.generation,
-        repeats=claimed.repeats,
-        begin=begin,
-    )
+    message: Message[Any] = Message(  # by position: by name it takes half as long again
+        claimed.message_id, _KINDS[claimed.kind], claimed.name, claimed.key, decode(claimed.payload),
+        claimed.emitted_at, claimed.correlation_id, claimed.causation_id, subscription.id, claimed.attempt,
+        claimed.generation, claimed.repeats, begin,
+    )  # fmt: skip
     if subscription.payload_type is None:
         return message
     return message.with_payload(parse_payload(subscription.payload_type, claimed.payload))
 
 
-_JSON = json.JSONDecoder()
-
-
 def decode(text: str) -> Any:
     """A stored payload's JSON. Raises `PayloadRejected`."""
     try:
-        return _JSON.raw_decode(text)[0]  # PostgreSQL wrote it: nothing stands around it
-    except (ValueError, RecursionError) as error:
+        return from_json(text)
+    except ValueError as error:
         raise PayloadRejected(
             field="payload", rule="can be decoded", was=type(error).__name__, mend="Emit it anew, corrected."
         ) from None

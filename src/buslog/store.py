@@ -132,6 +132,7 @@ class Store:
         self._dsn = dsn
         self._pool = db.Pool(dsn, POOL_SIZE)
         self._kept: dict[str, db.AsyncConnection] = {}
+        self._cursors: dict[str, db.AsyncCursor] = {}  # of the hot queries
         self._closing = False
 
     async def open(self) -> None:
@@ -143,6 +144,7 @@ class Store:
         for connection in self._kept.values():
             await self._pool.putconn(connection)
         self._kept.clear()
+        self._cursors.clear()
         await self._pool.close()
 
     # ── subscriptions and workers ───────────────────────────────────────────────
@@ -326,7 +328,7 @@ class Store:
         connection = await self._take(name)
         try:
             with db.translated(self._dsn, committing=committing):
-                return await db.fetch(connection, name, values, then=then)
+                return await db.fetch(self._cursor(connection, name), name, values, then=then)
         finally:
             await self._give_back(name, connection)
 
@@ -342,6 +344,18 @@ class Store:
             return kept
         with db.translated(self._dsn):
             return await self._pool.getconn()
+
+    def _cursor(self, connection: db.AsyncConnection, query: str) -> db.AsyncCursor:
+        """The hot queries keep their cursor, too, as long as they have the same connection: to make one takes a quarter
+        of what the driver does for a lone emit.
+        """
+        kept = self._cursors.get(query)
+        if kept is not None and kept.connection is connection:
+            return kept
+        made = connection.cursor(binary=True)
+        if query in KEPT:
+            self._cursors[query] = made
+        return made
 
     async def _give_back(self, query: str, connection: db.AsyncConnection) -> None:
         """One that broke, or was left half-way, goes back to the pool, which replaces it."""

@@ -243,10 +243,30 @@ async def test_what_becomes_of_the_second_statement_changes_nothing_for_the_firs
 ) -> None:
     said = (*Said("departed", "{}"), None, "{}", 0)
     async with await db.connect_async(dsn) as own:
+        cursor = own.cursor(binary=True)
         for _ in range(2):
-            assert await db.fetch(own, "emit_lone", said, then="settle")  # which lacks its values
+            assert await db.fetch(cursor, "emit_lone", said, then="settle")  # which lacks its values
             assert db.is_idle(own)
     assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("then", [None, "notify"])
+@pytest.mark.parametrize("broken", ["known", "unknown"])
+async def test_a_broken_connection_does_not_give_the_answer_of_the_emit_before(
+    dsn: str, connection: db.Connection, then: str | None, broken: str
+) -> None:
+    said = (*Said("departed", "{}"), None, "{}", 0)
+    own = await db.connect_async(dsn)
+    cursor = own.cursor(binary=True)
+    assert await db.fetch(cursor, "emit_lone", said, then=then)
+    if broken == "known":
+        await own.close()
+    else:
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+    with pytest.raises(psycopg.OperationalError):
+        await db.fetch(cursor, "emit_lone", said, then=then)
+    await own.close()
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (1,)
 
 
 async def test_a_settle_that_meets_a_deadlock_is_carried_out_again(scene: Scene, dsn: str) -> None:

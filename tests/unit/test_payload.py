@@ -44,6 +44,13 @@ def test_what_the_log_cannot_hold_is_refused_with_its_path(payload: Any, field: 
     assert caught.value.mend
 
 
+def test_a_payload_that_holds_itself_is_refused() -> None:
+    payload: dict[str, Any] = {}
+    payload["self"] = [payload]
+    with pytest.raises(InvalidMessage, match="nested at most 64 deep"):
+        encode(payload)
+
+
 def test_the_deepest_and_longest_allowed_pass() -> None:
     assert json.loads(encode(nested(64)))
     assert json.loads(encode({"digits": 10**3999, "brackets": "[{" * 100, "backslash": "\\u0000 as text"}))
