@@ -63,24 +63,26 @@ class Running:
 
     def put(self, said: Said) -> Emission[Emitted]:
         """Send a message, from any thread. Raises `BusNotStarted`."""
-        emission: Emission[Emitted] = Emission(said.name, from_thread=not self.is_here())
-        self._post(Letter.of_one(said, emission))
+        is_here = self.is_here()
+        emission: Emission[Emitted] = Emission(said.name, from_thread=not is_here)
+        self._post(Letter.of_one(said, emission), is_here)
         return emission
 
     def put_many(self, said: Sequence[Said]) -> Emission[list[Emitted]]:
         """Send messages in one commit, all or none, from any thread. Raises `BusNotStarted`."""
         name = said[0].name if said else "nothing"
-        emission: Emission[list[Emitted]] = Emission(name, from_thread=not self.is_here())
+        is_here = self.is_here()
+        emission: Emission[list[Emitted]] = Emission(name, from_thread=not is_here)
         if said:
-            self._post(Letter.of_many(said, emission))
+            self._post(Letter.of_many(said, emission), is_here)
         else:
             emission.resolve([])
         return emission
 
-    def _post(self, letter: Letter) -> None:
+    def _post(self, letter: Letter, is_here: bool) -> None:
         if self.ended:
             raise not_started()
-        if self.is_here():
+        if is_here:
             self.outbox.put(letter)
         else:
             try:

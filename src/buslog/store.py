@@ -210,7 +210,7 @@ class Store:
             values = (names, payloads, *map(_column, columns), *worker)
             rows = await self._rows("emit_many", values, committing=True)
             rows.sort()  # by their place; no two are equal there
-        return [Stored._make((*row[-10:-4], *(numbers or () for numbers in row[-4:-1]), row[-1])) for row in rows]
+        return [Stored._make((*row[-10:-4], row[-4] or (), row[-3] or (), row[-2] or (), row[-1])) for row in rows]
 
     async def follow(self, seen: str | None, patterns: Sequence[str]) -> tuple[str, list[Logged]]:
         """The snapshot of now, and what has become visible since the snapshot `seen` under names LIKE the patterns.
