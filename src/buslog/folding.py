@@ -35,14 +35,13 @@ class Folding:
         self._every = every
 
     async def run(self) -> None:
-        """Until cancelled. The first look comes after a pause as well: a worker that starts takes what waits first."""
-        pause = self._every
+        """Until cancelled."""
         while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311  (jitter)
-            pause = self._every
+            pause = self._every * random.uniform(0.8, 1.2)  # noqa: S311  (jitter)
             began = time.monotonic()
             try:
                 if await self._fold(self._places):
                     pause = min(time.monotonic() - began, LONGEST_PAUSE)  # half of a processor is left to others
             except BuslogError as error:
                 log.warning("fold: %s; it goes on where it was", error)
+            await asyncio.sleep(pause)
