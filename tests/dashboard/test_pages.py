@@ -245,7 +245,9 @@ def test_a_failed_delivery_is_cancelled_only_with_a_reason(open_page: Open, by_h
     next(field for field in at.text_input if field.label == "Reason").set_value("the customer has left")
     next(button for button in at.button if button.label == "Cancel it").click().run()
     assert by_hand18.run("SELECT DISTINCT state FROM buslog.log") == [("cancelled",)]
-    assert by_hand18.run("SELECT verb, reason FROM buslog.operations") == [("cancel", "the customer has left")]
+    assert by_hand18.run("SELECT verb, reason FROM buslog.operations WHERE verb <> 'log in'") == [
+        ("cancel", "the customer has left")
+    ]
 
 
 @pytest.mark.parametrize(("page", "times"), [("overview", 1), ("log", 1)])
@@ -329,7 +331,7 @@ def test_a_command_form_refuses_by_field_and_then_runs(open_page: Open, by_hand1
     assert by_hand18.run("SELECT name, key, source, payload FROM buslog.messages") == [
         ("resyncTracking", "S-42", "dashboard", {"shipmentId": "S-42", "newest": 20})
     ]
-    assert by_hand18.run("SELECT verb FROM buslog.operations") == [("run",)]
+    assert by_hand18.run("SELECT verb FROM buslog.operations WHERE verb <> 'log in'") == [("run",)]
     by_hand18.work()
     at.run()
     assert '"updated": 3' in all_text(at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from buslog.console import access, clock, duty, markup, problems, shortcuts, words
 from buslog.console.shortcuts import Shortcut
-from buslog.errors import BuslogError
+from buslog.errors import BuslogError, DatabaseUnavailable
 
 PATHS = ("failures", "log", "key", "commands", "subscribers", "replays", "message", "audit", "alerts", "permissions")
 
@@ -60,7 +61,8 @@ def run() -> None:
     st.session_state["frame.arrived"] = st.session_state.get("frame.page") != page.url_path
     st.session_state["frame.page"] = page.url_path
     try:
-        access.arrive()
+        with suppress(DatabaseUnavailable):  # the page says so itself, under its title
+            access.arrive()
         page.run()
     except BuslogError as error:
         problems.show(error)

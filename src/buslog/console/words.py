@@ -776,6 +776,8 @@ ROLES: dict[Role, tuple[str, str]] = {  # mark, and what it means
 
 # What each verb of rights.RIGHTS lets somebody do.
 VERBS: dict[str, str] = {
+    "log in": "Log in",
+    "log out": "Log out",
     "look": "See every page, message and figure",
     "export": "Take a file of the log away",
     "emit": "Emit a message by hand",
