@@ -33,6 +33,7 @@ class Watch:
         self._every = every
         over_after = timedelta(seconds=LOOKS_TO_BELIEVE * every)
         looker = f"{socket.gethostname()}:{os.getpid()}"
+        self._kept = timedelta(days=settings.alert_days)
         self._terms = Terms(looker, over_after, settings.dashboard_url, settings.tz)
         self._connection: db.Connection | None = None
         self._is_holder = False
@@ -80,7 +81,11 @@ class Watch:
             if not self._is_holder:
                 row = connection.execute(db.query("alert_lock")).fetchone()
                 self._is_holder = bool(row and row[0])
-            return look(connection, self._terms) if self._is_holder else None
+            if not self._is_holder:
+                return None
+            happened = look(connection, self._terms)
+            connection.execute(db.query("forget_alerts"), {"keep": self._kept})
+            return happened
 
     def _send(self) -> None:
         """Each channel in a thread of its own: one that hangs holds up no other."""
