@@ -60,7 +60,9 @@ def test_the_app_is_found_at_the_top_of_a_checkout() -> None:
         ({"host": "localhost", "origin": "null"}, "/_stcore/upload_file/1", "PUT", 403),
         ({"host": "localhost", "origin": "http://localhost:9999"}, "/", "GET", 403),
         ({"host": "localhost"}, "/elsewhere", "GET", 404),
-        ({"host": "localhost"}, "/log/../../etc/passwd", "GET", 200),  # as far as the guard goes
+        ({"host": "localhost"}, "/log/", "GET", 200),
+        ({"host": "localhost"}, "/log/elsewhere", "GET", 404),
+        ({"host": "localhost"}, "/log/../../etc/passwd", "GET", 404),
     ],
 )
 async def test_the_guard_lets_in_what_a_page_of_this_machine_asks(
