@@ -20,6 +20,7 @@ from buslog.errors import BuslogError
 
 log = logging.getLogger("buslog.alerts")
 
+STOP_SECONDS = 1.0  # for a look under way, which takes milliseconds
 LOOKS_TO_BELIEVE = 2  # so many looks find that it is over before it is said
 
 
@@ -45,10 +46,12 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, which frees the lock; what is being sent is not waited for."""
+        """Ends the thread, which frees the lock. What is being sent is not waited for, nor a database that hangs: the
+        end of the process frees the lock as well.
+        """
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=STOP_SECONDS)
 
     def once(self) -> list[Happened] | None:
         """One look, and all that is due sent; None where another process has the lock."""
