@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Where alerts are sent: name=url pairs, separated by blanks"
     )
     alert_every: float = Field(default=15.0, ge=0.1, le=300.0, description="Seconds between looks at the alert rules")
+    alert_days: float = Field(
+        default=365.0, ge=1.0, le=36500.0, description="Days that an alert is kept after it was over"
+    )
     dashboard_url: str = Field(default="", description="Where people reach the dashboard, for links in alerts")
     grace: float = Field(
         default=20.0, ge=0.0, le=3600.0, description="Seconds a stopping worker lets its subscribers finish"

@@ -23,6 +23,8 @@ class Role(StrEnum):
 
 # The verbs of the audit. docs/operating.md shows this table, and so does the page "Your permissions".
 RIGHTS: dict[str, Role] = {
+    "log in": Role.VIEWER,
+    "log out": Role.VIEWER,
     "look": Role.VIEWER,
     "export": Role.VIEWER,
     "emit": Role.OPERATOR,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,13 +135,18 @@ def served(dsn: str, *options: str, **settings: str) -> Iterator[str]:
     assert process.returncode == 0, output
 
 
-def dashboard_process(dsn: str, *options: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
-    """The process and its address, once it answers. Whoever asks for it ends it."""
+def dashboard_process(
+    dsn: str, *options: str, server: Sequence[str] = ("buslog", "dashboard"), **settings: str
+) -> tuple[subprocess.Popen[str], str]:
+    """The process and its address, once it answers. Whoever asks for it ends it.
+
+    server: a module, and what it serves.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "buslog", "dashboard", "--port", str(port), *options],
+        [sys.executable, "-m", *server, "--port", str(port), *options],
         env={**os.environ, "BUSLOG_DSN": dsn, "PYTHONPATH": os.pathsep.join(sys.path),
              **{name: value.format(address=address) for name, value in settings.items()}}, cwd=APP.parent,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -191,7 +191,7 @@ def test_a_rule_is_made_changed_and_removed_in_dialogs_once_for_quick_clicks(das
     page.get_by_role("button", name=words.ALERT_REMOVE).click()
     page.get_by_role("dialog").get_by_role("button", name=words.ALERT_REMOVE).click()
     expect(page.get_by_text(words.NO_ALERT_RULES)).to_be_visible()
-    done = dashboard.bus.run("SELECT verb FROM buslog.operations ORDER BY id")
+    done = dashboard.bus.run("SELECT verb FROM buslog.operations WHERE verb <> 'log in' ORDER BY id")
     assert done == [("set alert",), ("set alert",), ("remove alert",)]
 
 

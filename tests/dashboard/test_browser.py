@@ -56,6 +56,19 @@ def test_another_host_or_path_is_refused_and_every_answer_is_guarded(dashboard: 
         assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
+@pytest.mark.parametrize("path", ["overview", "Log", "log/S-42", "elsewhere/log"])
+def test_an_address_of_no_page_says_so_and_leads_to_those_that_there_are(
+    dashboard: Dashboard, page: Page, path: str
+) -> None:
+    answer = page.goto(f"{dashboard.address}/{path}")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="There is no such page.")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert page.url == f"{dashboard.address}/"
+
+
 @pytest.mark.parametrize(
     ("origin", "host", "is_let_in"),
     [(None, None, False), ("http://evil.example", None, False), ("http://evil.example", "evil.example", False),

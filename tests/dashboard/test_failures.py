@@ -138,7 +138,7 @@ def test_a_cause_is_acknowledged_once_however_often_it_is_clicked(open_page: Ope
     for _ in range(4):
         acknowledge.click().run()
     assert not at.exception
-    assert two.run("SELECT verb FROM buslog.operations") == [("acknowledge",)]
+    assert two.run("SELECT verb FROM buslog.operations WHERE verb <> 'log in'") == [("acknowledge",)]
     assert "◐ acknowledged" in all_text(at)
     assert button(at, "Acknowledge").disabled
     assert button(at, "Acknowledge").help == "It is acknowledged already."
@@ -164,7 +164,7 @@ def test_a_cause_is_assigned_noted_resolved_and_reopened(open_page: Open, two: B
     assert "✓ resolved" in text
     assert "owner: Berta Müller" in text
     assert "&lt;img src=http://evil.example/y.png&gt;" in text
-    assert two.run("SELECT verb, reason FROM buslog.operations") == [
+    assert two.run("SELECT verb, reason FROM buslog.operations WHERE verb <> 'log in'") == [
         ("assign", None), ("note", None), ("resolve", "release 1.4"),
     ]  # fmt: skip
     assert button(at, "Acknowledge").help == "It is resolved: reopen it first."

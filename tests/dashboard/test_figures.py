@@ -206,5 +206,5 @@ def test_pause_asks_for_a_reason_and_acts_once(open_page: Open, by_hand18: BusBy
     at = open_page("subscribers", subscription="mail")
     assert "mail server moves" in all_text(at)
     at.button(key="holding.resume").click().run()
-    done = by_hand18.run("SELECT verb, reason FROM buslog.operations ORDER BY id")
+    done = by_hand18.run("SELECT verb, reason FROM buslog.operations WHERE verb <> 'log in' ORDER BY id")
     assert done == [("pause", "mail server moves"), ("resume", None)]

@@ -257,8 +257,10 @@ def test_an_operator_by_claims_acts_until_demoted_and_then_at_once_no_more(dashb
     dashboard.bus.work()
 
 
-def test_an_admin_gives_a_role_and_logs_out(dashboard: Dashboard, page: Page, browser: Browser) -> None:
+def test_an_admin_gives_a_role_and_logs_out_and_both_ways_stand_in_the_audit(dashboard: Dashboard, page: Page) -> None:
     log_in(page, f"{dashboard.address}/permissions", "adam")
+    expect(page.get_by_text("● admin: everything, people included")).to_be_visible()
+    page.reload()  # the same login, in a session of its own
     expect(page.get_by_text("● admin: everything, people included")).to_be_visible()
     expect(page.get_by_text("the groups of your login")).to_be_visible()
     page.get_by_role("combobox", name="Person").fill("ben@example.com")
@@ -273,6 +275,11 @@ def test_an_admin_gives_a_role_and_logs_out(dashboard: Dashboard, page: Page, br
     page.get_by_role("button", name="End session").click()
     page.goto(f"{dashboard.address}/log")
     expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    came = dashboard.bus.run(
+        "SELECT verb, outcome ->> 'how', outcome ->> 'role' FROM buslog.operations"
+        " WHERE actor = 'adam@example.com' AND verb IN ('log in', 'log out') ORDER BY id"
+    )
+    assert came == [("log in", "login", "admin"), ("log out", None, None)]
 
 
 # ── a viewer cannot act by any road ─────────────────────────────────────────────

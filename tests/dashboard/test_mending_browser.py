@@ -186,8 +186,7 @@ def test_a_preview_tells_what_is_left_out_superseded_and_caused_and_leaves_out_w
     expect(dialog.get_by_text("buslog runs start")).to_be_visible()
     assert generations(bus, "TOLD-1") == [(1, 1)]
     dialog.get_by_text(words.SUPERSEDED_LEAVE).click()
-    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
-    dialog.get_by_role("button", name="Replay 2 deliveries").click()
+    start(dialog, "2 deliveries")
     expect(page.get_by_role("heading", name="Replay · 1 delivery")).to_be_visible()
     carry_on(bus, 2)
     assert generations(bus, "TOLD-1") == [(1, 1), (2, 1)]
@@ -201,9 +200,7 @@ def test_a_canary_that_fails_stops_the_run_and_what_failed_again_is_sent_from_it
     bus = dashboard.bus
     fail(bus, "tried", 6)
     dialog = dialog_of_all(page, dashboard.address, "tried", 6)
-    dialog.get_by_role("spinbutton", name=words.CANARY_FIELD).fill("2")
-    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
-    dialog.get_by_role("button", name="Replay 6 deliveries").click()
+    start(dialog, "6 deliveries", canary=2)
     carry_on_when_started(page, bus)
     expect(page.get_by_text(words.RUN_CANARY_WAITS.format(succeeded=0, open=2))).to_be_visible()
     bus.work(**{"mail.tried": "failed"})
@@ -219,12 +216,19 @@ def test_a_canary_that_fails_stops_the_run_and_what_failed_again_is_sent_from_it
     settled(page)
     page.get_by_role("button", name="Replay the 2 that failed again").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
-    dialog.get_by_role("button", name="Replay 2 deliveries").click()
+    start(dialog, "2 deliveries")
     expect(page.get_by_role("link", name="what failed again in run")).to_be_visible()
     carry_on(bus, 2)
     assert generations(bus, "tried") == [(1, 6), (2, 2), (3, 2)]
     bus.work()
+
+
+def start(dialog: Locator, how_many: str, *, canary: int | None = None) -> None:
+    """Starts the replay that a dialog previews, with nothing to undo."""
+    if canary is not None:
+        dialog.get_by_role("spinbutton", name=words.CANARY_FIELD).fill(str(canary))
+    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
+    dialog.get_by_role("button", name=f"Replay {how_many}").click()
 
 
 def carry_on_when_started(page: Page, bus: BusByHand) -> None:
@@ -239,9 +243,7 @@ def test_a_run_is_stopped_in_its_midst_with_a_reason_and_the_rest_stays_where_it
     bus = dashboard.bus
     fail(bus, "stopped", 4)
     dialog = dialog_of_all(page, dashboard.address, "stopped", 4)
-    dialog.get_by_role("spinbutton", name=words.CANARY_FIELD).fill("1")
-    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
-    dialog.get_by_role("button", name="Replay 4 deliveries").click()
+    start(dialog, "4 deliveries", canary=1)
     carry_on_when_started(page, bus)
     page.get_by_role("button", name="Stop…").click()
     dialog = page.get_by_role("dialog")
@@ -280,8 +282,7 @@ def test_a_cause_is_assigned_noted_and_all_of_it_is_replayed_and_nothing_else(da
     settled(page)
     page.get_by_text(words.ALL_MATCHING).click()
     page.get_by_role("button", name="Replay all 3 that failed").click()
-    dialog.get_by_role("spinbutton", name=words.UNDO_FIELD).fill("0")
-    dialog.get_by_role("button", name="Replay 3 deliveries").click()
+    start(dialog, "3 deliveries")
     carry_on_when_started(page, bus)
     carry_on(bus)
     assert generations(bus, "CAUSED-1") == [(1, 3), (2, 3)]

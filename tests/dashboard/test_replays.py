@@ -209,7 +209,9 @@ def test_a_single_one_that_succeeded_or_is_unsafe_is_asked_for_twice(
     next(box for box in at.checkbox if "have read" in box.label).check()
     button(at, "Send it again").click().run()
     assert not at.exception
-    assert by_hand18.run("SELECT verb, reason FROM buslog.operations") == [("replay", "the mail was lost")]
+    assert by_hand18.run("SELECT verb, reason FROM buslog.operations WHERE verb <> 'log in'") == [
+        ("replay", "the mail was lost")
+    ]
     assert [toast.value for toast in at.toast] == ["1 delivery waits to run again."], "it is not replayed yet"
 
 

@@ -19,7 +19,9 @@ from buslog.alerting import notices
 from buslog.alerting.channels import Channels
 from buslog.alerting.evaluation import Happened, Terms, look
 from buslog.alerting.model import Quiet, Rule, RuleKind
+from buslog.alerting.watch import Watch
 from buslog.alerts import Alerts
+from buslog.config import Settings
 from buslog.desk import Actor
 from buslog.errors import InvalidRule, Misconfigured, NotFound, OperationRefused, RoleTooLow
 from buslog.filter import Filter
@@ -589,3 +591,23 @@ def test_a_rule_written_by_sql_that_is_none_does_not_stop_the_others(bench: Benc
            VALUES ('bad', 'failure rate', 7, 1, 60, '{}', 'UTC', true)"""
     )
     assert bench.occasions() == ["fired"]
+
+
+# ── what is kept ────────────────────────────────────────────────────────────────
+
+
+def test_an_alert_is_kept_for_so_many_days_after_it_was_over_and_goes_with_what_was_told_of_it(bench: Bench) -> None:
+    for days, told in ((31, "old"), (29, "young"), (None, "not over")):
+        bench.bus.run(
+            """WITH alert AS (
+                   INSERT INTO buslog.alerts (rule, what, since, fired_at, told_at, resolved_at)
+                   SELECT 'the rule', %s, at, at, at, now() - make_interval(days => %s::integer)
+                   FROM (SELECT now() - interval '60 days' AS at) AS long_ago RETURNING id)
+               INSERT INTO buslog.alert_notices (alert_id, channel, occasion, title, body, made_at, due_at, is_held)
+               SELECT id, 'ops', 'fired', %s, '', now(), now() + interval '1 day', false FROM alert""",
+            told, days, told,
+        )  # fmt: skip
+    watch = Watch(bench.dsn, Channels(""), Settings(dsn=bench.dsn, alert_days=30))
+    assert watch.once() == []  # nor is there a rule that is switched on
+    assert [alert.what for alert in bench.history()] == ["not over", "young"]
+    assert bench.bus.run("SELECT title FROM buslog.alert_notices ORDER BY id") == [("young",), ("not over",)]

@@ -305,3 +305,17 @@ def test_no_error_carries_the_password(dsn: str) -> None:
             db.connect(given)
         assert "secret" not in str(error.value)
         assert isinstance(error.value, DatabaseUnavailable | Misconfigured)
+
+
+@pytest.mark.parametrize("way", ["alone", "of the pool"])
+def test_a_connection_that_reads_can_write_nothing_and_is_given_two_seconds(dsn: str, way: str) -> None:
+    pool = db.make_reading_pool(dsn)
+    connection = db.connect_to_read(dsn) if way == "alone" else pool.connect()
+    try:
+        row = connection.cursor().execute("SHOW statement_timeout").fetchone()
+        assert row == (f"{db.LOOK_MS // 1000}s",)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.cursor().execute("INSERT INTO buslog.names VALUES ('x', 'event', now())")
+    finally:
+        connection.close()
+        pool.dispose()

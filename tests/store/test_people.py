@@ -228,6 +228,34 @@ def test_a_role_given_before_somebody_comes_waits_for_them_and_is_audited(by_han
     ]
 
 
+# ── who came in ─────────────────────────────────────────────────────────────────
+
+
+def test_a_login_is_in_the_audit_once_whatever_brings_its_cookie_and_the_next_one_again(by_hand: BusByHand) -> None:
+    anna, here = People(by_hand.dsn, ANNA), People(by_hand.dsn, Actor("local:tester", "dashboard"))
+    coming = [
+        threading.Thread(target=anna.arrive, kwargs={"name": "Anna", "claimed": Role.OPERATOR, "claimed_at": NOON})
+        for _ in range(4)
+    ]
+    for thread in coming:
+        thread.start()
+    for thread in coming:
+        thread.join(10)
+    anna.arrive(name="Anna", claimed=Role.VIEWER, claimed_at=NOON + timedelta(hours=1))
+    anna.arrive(name="Anna", claimed=Role.OPERATOR, claimed_at=NOON)  # another device, on which the older one goes on
+    for since in (NOON, NOON, NOON + timedelta(hours=1)):
+        here.arrive_here(since)
+    anna.leave()
+    rows = by_hand.run("SELECT actor, verb, outcome FROM buslog.operations ORDER BY id")
+    assert rows == [
+        (ANNA.name, "log in", {"how": "login", "role": "operator", "login": "2026-11-24T12:00:00+00:00"}),
+        (ANNA.name, "log in", {"how": "login", "role": "viewer", "login": "2026-11-24T13:00:00+00:00"}),
+        ("local:tester", "log in", {"how": "this machine", "role": "admin", "login": "2026-11-24T12:00:00+00:00"}),
+        ("local:tester", "log in", {"how": "this machine", "role": "admin", "login": "2026-11-24T13:00:00+00:00"}),
+        (ANNA.name, "log out", {}),
+    ]
+
+
 # ── roles of the database ───────────────────────────────────────────────────────
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from buslog.desk import Actor
 from buslog.errors import InvalidFilter
 from buslog.filter import EARLIEST, LATEST, Filter, Range
 from buslog.history import import_history
-from buslog.insights import Insights
+from buslog.insights import Insights, rollup
 from buslog.insights.rollup import DAY, HOUR, MINUTE, MONDAY, quantile, split
 from buslog.message import DeliveryRef, State
 from buslog.operations import Operations
@@ -66,6 +66,8 @@ def assert_exact(
         assert series.messages == len(rows if series.counts_rows else {message for message, _ in rows}), filter_
         assert series.failures == sum(state == "failed" for _, state in rows), filter_
         assert filter_.states or series.errors == errors, filter_  # by state: test_figures
+        if not filter_.states and not filter_.names:
+            assert +rollup.lasted(connection, filter_, now) == _lasted_plainly(connection, filter_, now), filter_
 
 
 def _plainly(connection: db.Connection, filter_: Filter, now: datetime) -> tuple[list[Any], int]:
@@ -89,6 +91,19 @@ def _plainly(connection: db.Connection, filter_: Filter, now: datetime) -> tuple
         values,
     )
     return rows, errors
+
+
+def _lasted_plainly(connection: db.Connection, filter_: Filter, now: datetime) -> Counter[int]:
+    since, until = filter_.bounds(now)
+    rows = connection.execute(
+        """SELECT buslog.duration_bucket(e.started_at, e.finished_at), count(*)
+           FROM buslog.ended_deliveries e JOIN buslog.subscriptions s ON s.id = e.subscription_id
+           WHERE e.latest AND e.state <> 'cancelled' AND e.started_at IS NOT NULL
+             AND buslog.id_time(e.message_id) >= %s AND buslog.id_time(e.message_id) < %s
+             AND (%s::text IS NULL OR s.subscription = %s) GROUP BY 1""",
+        (since or EARLIEST, until or LATEST, filter_.subscription, filter_.subscription),
+    ).fetchall()
+    return Counter(dict(rows))
 
 
 def _one(connection: db.Connection, statement: LiteralString | bytes, values: Any = ()) -> Any:

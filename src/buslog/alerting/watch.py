@@ -20,6 +20,7 @@ from buslog.errors import BuslogError
 
 log = logging.getLogger("buslog.alerts")
 
+STOP_SECONDS = 1.0  # for a look under way, which takes milliseconds
 LOOKS_TO_BELIEVE = 2  # so many looks find that it is over before it is said
 
 
@@ -33,6 +34,7 @@ class Watch:
         self._every = every
         over_after = timedelta(seconds=LOOKS_TO_BELIEVE * every)
         looker = f"{socket.gethostname()}:{os.getpid()}"
+        self._kept = timedelta(days=settings.alert_days)
         self._terms = Terms(looker, over_after, settings.dashboard_url, settings.tz)
         self._connection: db.Connection | None = None
         self._is_holder = False
@@ -44,10 +46,12 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, which frees the lock; what is being sent is not waited for."""
+        """Ends the thread, which frees the lock. What is being sent is not waited for, nor a database that hangs: the
+        end of the process frees the lock as well.
+        """
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=STOP_SECONDS)
 
     def once(self) -> list[Happened] | None:
         """One look, and all that is due sent; None where another process has the lock."""
@@ -80,7 +84,11 @@ class Watch:
             if not self._is_holder:
                 row = connection.execute(db.query("alert_lock")).fetchone()
                 self._is_holder = bool(row and row[0])
-            return look(connection, self._terms) if self._is_holder else None
+            if not self._is_holder:
+                return None
+            happened = look(connection, self._terms)
+            connection.execute(db.query("forget_alerts"), {"keep": self._kept})
+            return happened
 
     def _send(self) -> None:
         """Each channel in a thread of its own: one that hangs holds up no other."""

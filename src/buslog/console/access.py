@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from uuid import UUID
 
@@ -15,7 +18,7 @@ from buslog.alerts import Alerts
 from buslog.console import login, words
 from buslog.desk import Actor
 from buslog.duty import Duty
-from buslog.errors import RoleTooLow
+from buslog.errors import BuslogError, NotPermitted, RoleTooLow
 from buslog.export import Exports
 from buslog.groups import Groups
 from buslog.insights import Insights
@@ -29,6 +32,9 @@ from buslog.replays import Replays
 from buslog.rights import Role, least_role
 from buslog.views import Views
 
+_log = logging.getLogger("buslog.dashboard")
+
+_STARTED = datetime.now(UTC)
 _ARRIVED = "access.arrived"
 _ROLE = "access.role"
 _UNMASKED = "access.unmasked"
@@ -172,13 +178,30 @@ def is_known() -> bool:
 
 def arrive() -> None:
     """At the beginning of every run: a new session's login is noted, and its role is looked up anew."""
+    look_again()
     configured, actor = login.configured(), who()
-    if configured is not None and st.session_state.get(_ARRIVED) != actor.name:
+    if configured is None:
+        _arrive_here(dsn())
+    elif st.session_state.get(_ARRIVED) != actor.name:
         claims = _claims() or {}
         name = "".join(filter(str.isprintable, str(claims.get("name") or "")))[:200]
         people().arrive(name=name, claimed=configured.role_of(claims), claimed_at=login.claimed_at(claims))
         st.session_state[_ARRIVED] = actor.name
-    look_again()
+
+
+@cache  # once for this process; what raises is asked again
+def _arrive_here(dsn: str) -> None:
+    with suppress(NotPermitted):  # a role of the database that only reads
+        People(dsn, who()).arrive_here(_STARTED)
+
+
+def log_out() -> None:
+    """For a button's `on_click`. Somebody who wants to leave leaves, also where the audit cannot say so."""
+    try:
+        people().leave()
+    except BuslogError as error:
+        _log.warning("a log out is not in the audit: %s", error)
+    st.logout()
 
 
 def look_again() -> None:

@@ -97,18 +97,20 @@ def remember(said: str | BuslogError) -> None:
         access.look_again()
 
 
-def is_first(token: str) -> bool:
-    """Whether this token has not acted before. Quick clicks arrive one by one, each as a run of its own."""
-    done: set[str] = st.session_state.setdefault(_DONE, set())
-    if token in done:
-        return False
-    done.add(token)
-    return True
+def is_done(token: str) -> bool:
+    """Whether what has this token was done. Quick clicks arrive one by one, each as a run of its own."""
+    return token in st.session_state.get(_DONE, ())
+
+
+def mark_done(token: str) -> None:
+    """Before the deed where it must not be tried again; after it where a refusal may be mended."""
+    st.session_state.setdefault(_DONE, set()).add(token)
 
 
 def _act(verb: str, refs: list[DeliveryRef], token: str, reason: str = "") -> None:
-    if not is_first(token):
+    if is_done(token):
         return
+    mark_done(token)
     operations = access.operations()
     act = {"replay": operations.replay, "run now": operations.run_now, "cancel": operations.cancel}[verb]
     try:

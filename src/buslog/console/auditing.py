@@ -38,7 +38,7 @@ class AuditBar:
         if problem:
             problems.show(problem)
             st.button(words.CLEAR_FILTER, key="audit.clear", on_click=self.change, args=(_USUAL,))
-            st.stop()
+            raise problems.Told
         st.session_state[_LAST] = filter_.to_params()
         return filter_
 

@@ -21,7 +21,7 @@ MOST_FIELDS = 60  # a larger payload is edited as JSON
 LONGEST_LINE = 80  # characters: a longer text, or one of several lines, gets a larger box
 LONGEST_SHOWN = 400  # characters of a value in the difference
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
-_TOKEN, _SENT, _FAULT = "editing.token", "editing.sent", "editing.fault"
+_TOKEN, _FAULT = "editing.token", "editing.fault"
 
 
 def button(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
@@ -45,7 +45,7 @@ def _why_not(message: MessageDetail) -> str | None:
 @st.dialog(words.EDIT, width="large", icon=":material/edit:")
 def _dialog(message: MessageDetail, deliveries: list[DeliveryDetail]) -> None:
     token = st.session_state.get(_TOKEN, "")
-    if token in st.session_state.get(_SENT, ()):
+    if acting.is_done(token):
         st.rerun()
     markup.title(message.name, quiet=words.EDIT_MORE)
     old = documents.parse(message.payload)
@@ -159,9 +159,7 @@ def _complain(text: str) -> None:
 
 
 def _send(message_id: UUID, text: str, token: str) -> None:
-    # Quick clicks arrive one by one, each as a run of its own: a token acts once.
-    sent: set[str] = st.session_state.setdefault(_SENT, set())
-    if token in sent:
+    if acting.is_done(token):
         return
     reason = st.session_state.get(f"edit.{token}.reason") or ""
     try:
@@ -169,6 +167,6 @@ def _send(message_id: UUID, text: str, token: str) -> None:
     except BuslogError as error:
         st.session_state[_FAULT] = error
         return
-    sent.add(token)
+    acting.mark_done(token)
     st.session_state.pop(_FAULT, None)
     acting.remember(words.EDIT_DONE)

@@ -1,4 +1,6 @@
-"""What is shown to somebody who has not logged in: a page of its own, without Streamlit and its websocket."""
+"""What is shown to somebody who has not logged in, or has the address of no page: pages without Streamlit and its
+websocket.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +26,31 @@ body { margin: 0; min-height: 100vh; display: grid; place-items: center; backgro
 main { max-width: 22rem; margin: 1rem; padding: 2rem; border: 1px solid var(--line); border-radius: 8px; }
 h1 { font-size: 1.35rem; margin: 1rem 0 .25rem; }
 p { margin: 0 0 1.25rem; opacity: .75; }
-a { display: inline-block; padding: .5rem 1rem; border-radius: 8px; background: var(--button); color: #fff;
-    text-decoration: none; font-weight: 600; }
+a { display: inline-block; margin: 0 .5rem .5rem 0; padding: .5rem 1rem; border-radius: 8px; background: var(--button);
+    color: #fff; text-decoration: none; font-weight: 600; }
 a:focus-visible { outline: 3px solid var(--ink); outline-offset: 2px; }
 """
 
 
 @cache
 def page() -> str:
+    return _page(words.LOG_IN_TITLE, words.LOG_IN_WHY, {LOG_IN: words.LOG_IN})
+
+
+@cache
+def nowhere() -> str:
+    """For an address of no page: Streamlit would answer with a page that stays blank."""
+    return _page(words.NO_SUCH_PAGE, words.NO_SUCH_PAGE_MORE, words.NO_SUCH_PAGE_LINKS)
+
+
+def _page(title: str, why: str, links: dict[str, str]) -> str:
     mark = (resources.files("buslog.console") / "pictures" / "mark.svg").read_text(encoding="utf-8")
+    ways = "".join(f'<a href="{address}">{escape(label)}</a>' for address, label in links.items())
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>buslog</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body><main>{mark}'
-        f"<h1>{escape(words.LOG_IN_TITLE)}</h1><p>{escape(words.LOG_IN_WHY)}</p>"
-        f'<a href="{LOG_IN}">{escape(words.LOG_IN)}</a></main></body></html>'
+        f"<h1>{escape(title)}</h1><p>{escape(why)}</p>"
+        f"{ways}</main></body></html>"
     )
 
 

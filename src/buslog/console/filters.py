@@ -53,7 +53,7 @@ class FilterBar:
         if problem:
             problems.show(problem)
             st.button(words.CLEAR_FILTER, on_click=self.change, args=(Filter(range=Range.DAY),), key=self._key("clear"))
-            st.stop()
+            raise problems.Told
         st.session_state[self._key("last")] = dict(filter_links.params_of(replace(filter_, group=None)))
         return filter_
 

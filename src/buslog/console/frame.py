@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from buslog.console import access, clock, duty, markup, problems, shortcuts, words
 from buslog.console.shortcuts import Shortcut
-from buslog.errors import BuslogError
+from buslog.errors import BuslogError, DatabaseUnavailable
 
 PATHS = ("failures", "log", "key", "commands", "subscribers", "replays", "message", "audit", "alerts", "permissions")
 
@@ -59,13 +60,20 @@ def run() -> None:
     )  # fmt: skip
     st.session_state["frame.arrived"] = st.session_state.get("frame.page") != page.url_path
     st.session_state["frame.page"] = page.url_path
+    top = st.container()
+    st.session_state[markup.TITLED] = False
     try:
-        access.arrive()
+        with suppress(DatabaseUnavailable):  # the page says so itself, under its title
+            access.arrive()
         page.run()
+    except problems.Told:
+        pass
     except BuslogError as error:
         problems.show(error)
     except Exception as error:  # noqa: BLE001  (no traceback on a screen)
         problems.show_unknown(error)
+    if not st.session_state[markup.TITLED]:
+        top.title(page.title)
     _footer(has_duty=page.url_path != "")  # the Overview says on top who is on duty
 
 
@@ -73,6 +81,7 @@ def header(title: str) -> DeltaGenerator:
     """A page's title; gives back the place at its right, for what concerns the whole page."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title(title, width="content")
+        st.session_state[markup.TITLED] = True
         return st.container(horizontal=True, vertical_alignment="center", width="content")
 
 

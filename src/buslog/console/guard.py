@@ -68,7 +68,7 @@ class Guard:
     ) -> None:  # fmt: skip
         self._app = app
         self._pages = {"", *pages}
-        self._paths = {*self._pages, *routes, *_STREAMLIT, *(_first(path) for path in _OPEN if login)}
+        self._paths = {*routes, *_STREAMLIT, *(_first(path) for path in _OPEN if login)}
         if login:
             self._paths.add("auth")
         self._hosts = {*hosts, *([login.host] if login else [])}
@@ -92,7 +92,11 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         elif refusal is not None:
-            await _answer(self._with_headers(send), *refusal)
+            status, text = refusal
+            if status == 404 and "text/html" in headers.get(b"accept", ""):  # noqa: PLR2004
+                await _answer(self._with_headers(send), status, entrance.nowhere(), kind=b"text/html")
+            else:
+                await _answer(self._with_headers(send), status, text)
         elif scope["method"] == "GET" and scope["path"].lstrip("/") in self._pages:
             await self._show_entrance(scope, send)
         else:
@@ -112,8 +116,8 @@ class Guard:
             return 403, "Only a page of this dashboard may ask for this."
         if headers.get(b"sec-fetch-site") == "cross-site" and headers.get(b"sec-fetch-mode") != "navigate":
             return 403, "Only a page of this dashboard may ask for this."
-        if _first(scope["path"]) not in self._paths:
-            return 404, "There is no such page."
+        if scope["path"].strip("/") not in self._pages and _first(scope["path"]) not in self._paths:
+            return 404, words.NO_SUCH_PAGE
         return None
 
     def _next(self, cookies: dict[str, str]) -> str | None:

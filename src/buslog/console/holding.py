@@ -89,8 +89,9 @@ def _resume(subscription: str, token: str) -> None:
 
 def _carry_out(token: str, act: Callable[[], bool], done: str) -> None:
     """Once for each token, however often it is clicked."""
-    if not acting.is_first(token):
+    if acting.is_done(token):
         return
+    acting.mark_done(token)
     try:
         acting.remember(markup.literal(done) if act() else words.WAS_SO_ALREADY)
     except BuslogError as error:

@@ -7,6 +7,8 @@ from html import escape
 
 import streamlit as st
 
+TITLED = "markup.titled"  # of the session: whether the page has said its title
+
 _MUTED = "opacity:.66"
 
 
@@ -17,6 +19,7 @@ def heading(text: str, *, before: str = "") -> None:
         f'<h1 style="font-size:1.6rem;font-weight:600;margin:0;padding:0;line-height:1.25;overflow-wrap:anywhere">'
         f"{lead}{escape(text)}</h1>"
     )
+    st.session_state[TITLED] = True
 
 
 def title(text: str, *, quiet: str = "") -> None:

@@ -8,8 +8,6 @@ from buslog.console import access, acting, clock, markup, words
 from buslog.errors import BuslogError
 from buslog.notes import LONGEST, About
 
-_DONE = "noting.done"
-
 
 def show(about: About, subject: str) -> None:
     """The notes about something, oldest first, and the box for one more."""
@@ -28,13 +26,12 @@ def show(about: About, subject: str) -> None:
 
 
 def _add(about: About, subject: str, key: str) -> None:
-    done: set[str] = st.session_state.setdefault(_DONE, set())
-    if key in done:
+    if acting.is_done(key):
         return
     try:
         access.notes().add(about, subject, st.session_state.get(key) or "")
     except BuslogError as error:
         acting.remember(error)
         return
-    done.add(key)
+    acting.mark_done(key)
     acting.remember(words.NOTES_DONE)

@@ -10,8 +10,6 @@ import streamlit as st
 from buslog.console import acting
 from buslog.errors import BuslogError
 
-_DONE = "once.done"
-
 
 def opened(dialog: str) -> None:
     """Before a dialog is opened: what it does from now on has another token than before."""
@@ -22,9 +20,9 @@ def opened(dialog: str) -> None:
 def shown(dialog: str) -> None:
     """At the beginning of a dialog: it closes when its deed is done; what was wrong with what was typed is said.
 
-    Quick clicks arrive one by one, each as a run of the dialog alone: those after the first find it done.
+    A quick click is a run of the dialog alone: those after the first find it done.
     """
-    if _token(dialog) in _done():
+    if acting.is_done(_token(dialog)):
         st.rerun()
     fault = st.session_state.get(f"once.{dialog}.fault")
     if fault:
@@ -35,12 +33,12 @@ def act(dialog: str, why_not: str, deed: Callable[[], str]) -> None:
     """For a button's `on_click`: the deed, unless it was done; what it says, or why it was refused, is shown on the
     page. why_not: what is wrong with what was typed; empty when nothing is.
     """
-    if _token(dialog) in _done():
+    if acting.is_done(_token(dialog)):
         return
     st.session_state[f"once.{dialog}.fault"] = why_not
     if why_not:
         return
-    _done().add(_token(dialog))
+    acting.mark_done(_token(dialog))
     try:
         acting.remember(deed())
     except BuslogError as error:
@@ -49,8 +47,3 @@ def act(dialog: str, why_not: str, deed: Callable[[], str]) -> None:
 
 def _token(dialog: str) -> str:
     return str(st.session_state.get(f"once.{dialog}"))
-
-
-def _done() -> set[str]:
-    done: set[str] = st.session_state.setdefault(_DONE, set())
-    return done

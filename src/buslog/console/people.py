@@ -30,7 +30,7 @@ def show_self() -> None:
                 ]
             )
         if login.configured() is not None:
-            st.button(words.LOG_OUT, icon=":material/logout:", on_click=st.logout, key="log_out")
+            st.button(words.LOG_OUT, icon=":material/logout:", on_click=access.log_out, key="log_out")
 
 
 def _source(me: Person | None) -> str:

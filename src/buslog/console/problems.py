@@ -32,6 +32,10 @@ _TITLES: list[tuple[type[BuslogError], str]] = [
 ]
 
 
+class Told(Exception):
+    """A page has shown what was wrong, and how to go on: it ends here, and the frame closes it."""
+
+
 def show(error: BuslogError) -> None:
     """What was wrong, where, and how to mend it."""
     headline = next((title for kind, title in _TITLES if isinstance(error, kind)), words.CANNOT_BE_DONE)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -34,6 +34,7 @@ from buslog.privacy import set_mask_fields
 _log = logging.getLogger("buslog.dashboard")
 
 STOP_SECONDS = 3  # for exports under way
+WARMING_SECONDS = 1.0  # for a warming that a stop finds under way
 
 
 def serve(
@@ -108,15 +109,16 @@ async def _lifespan(_app: Any, *, files: Files) -> AsyncIterator[None]:
     gc.freeze()
     if logs.are_json():
         logs.take_in_others()
-    await run_in_threadpool(_tell_mask)
     watch = await run_in_threadpool(_watch)
-    warming = asyncio.create_task(run_in_threadpool(_warm, files))
+    # A daemon: a database that hangs holds up neither the start nor the stop.
+    warming = threading.Thread(target=_warm, args=(files,), name="buslog-warming", daemon=True)
+    warming.start()
     try:
         yield
     finally:
-        await warming
         if watch is not None:
             await run_in_threadpool(watch.stop)
+        await run_in_threadpool(warming.join, WARMING_SECONDS)
         access.close()
 
 
@@ -133,11 +135,12 @@ def _watch() -> Watch | None:
 
 
 def _warm(files: Files) -> None:
-    """What the first reader would wait for: files packed, a connection made, the longest read composed, a chart drawn.
-    It looks at nothing in somebody's name.
+    """What others need to know, and what the first reader would wait for: files packed, a connection made, the longest
+    read composed, a chart drawn. It looks at nothing in somebody's name.
     """
     from buslog.console import charts  # noqa: PLC0415  (loaded by now)
 
+    _tell_mask()
     files.pack_named()
     try:
         charts.activity(access.insights().overview(Filter()).series)

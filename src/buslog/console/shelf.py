@@ -13,8 +13,6 @@ from buslog.errors import BuslogError
 from buslog.filter import Filter
 from buslog.insights import SavedView
 
-_DONE = "shelf.done"
-
 
 def show(page: str, filter_: Filter) -> None:
     """The picker. A view that is chosen becomes the page's filter."""
@@ -87,13 +85,12 @@ def _manage(own: list[SavedView], token: str) -> None:
 
 def _act(token: str, said: str, act: Callable[[], Any]) -> None:
     """Once for a dialog, however often it is clicked. A refusal is said in the dialog, which stays."""
-    done: set[str] = st.session_state.setdefault(_DONE, set())
-    if token not in done:
+    if not acting.is_done(token):
         try:
             act()
         except BuslogError as error:
             problems.show(error)
             return
-        done.add(token)
+        acting.mark_done(token)
         acting.remember(said)
     st.rerun()

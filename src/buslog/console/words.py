@@ -764,6 +764,9 @@ LOG_IN = "Log in"
 LOG_IN_TITLE = "buslog control room"
 LOG_IN_WHY = "Log in to see it. What you may do there depends on your role."
 LOG_IN_FIRST = "Log in first."
+NO_SUCH_PAGE = "There is no such page."
+NO_SUCH_PAGE_MORE = "The address leads nowhere: look for what you want from one of these."
+NO_SUCH_PAGE_LINKS = {"/": "Overview", "/failures": "Failures", "/log": "Log"}
 LOG_OUT = "Log out"
 PERMISSIONS = "Your permissions"
 PERMISSIONS_HELP = "Who you are, what you may do, and how to get more."
@@ -776,6 +779,8 @@ ROLES: dict[Role, tuple[str, str]] = {  # mark, and what it means
 
 # What each verb of rights.RIGHTS lets somebody do.
 VERBS: dict[str, str] = {
+    "log in": "Log in",
+    "log out": "Log out",
     "look": "See every page, message and figure",
     "export": "Take a file of the log away",
     "emit": "Emit a message by hand",

@@ -160,7 +160,7 @@ def lasted_by_subscription(connection: db.Connection, filter_: Filter, now: date
 
 def lasted(connection: db.Connection, filter_: Filter, now: datetime) -> Counter[int]:
     """The same of all of the filter's subscriptions together."""
-    layout, values = _laid_out(connection, filter_, now, None, each=True)
+    layout, values = _laid_out(connection, filter_, now, None)
     found: Counter[int] = Counter()
     for bucket, deliveries_ in _durations(layout).on(connection, values):
         found[bucket] += int(deliveries_)
@@ -286,7 +286,7 @@ def _asked(layout: Layout, table: Any) -> list[ColumnElement[Any]]:
         asked.append(number != literal_column("0"))
     elif layout.each:
         asked.append(number == any_(func.array(select(subscriptions.c.id).scalar_subquery(), type_=ARRAY(Integer()))))
-    elif table is series:
+    elif table is not facts:
         asked.append(number == literal_column("0"))
     return asked
 

@@ -21,7 +21,7 @@ CREATE TABLE buslog.series (
 -- How long the last attempts of those deliveries took, on a logarithmic scale: see duration_bucket.
 CREATE TABLE buslog.series_durations (
     width           integer NOT NULL,
-    subscription_id integer NOT NULL,
+    subscription_id integer NOT NULL,                -- 0: all subscriptions
     at              timestamptz NOT NULL,
     bucket          smallint NOT NULL,
     deliveries      integer NOT NULL,
@@ -160,8 +160,9 @@ BEGIN
         INSERT INTO buslog.series_durations AS d (width, subscription_id, at, bucket, deliveries)
         SELECT w.width, f.subscription_id, date_bin(make_interval(secs => w.width), f.at, 'epoch') AS start, f.bucket,
                sum(f.deliveries)
-        FROM (SELECT f.at, f.subscription_id, f.bucket, sum(f.deliveries) AS deliveries FROM fresh f
-              WHERE f.bucket IS NOT NULL GROUP BY f.at, f.subscription_id, f.bucket) AS f
+        FROM (SELECT f.at, coalesce(f.subscription_id, 0) AS subscription_id, f.bucket, sum(f.deliveries) AS deliveries
+              FROM fresh f WHERE f.bucket IS NOT NULL
+              GROUP BY f.at, f.bucket, GROUPING SETS ((f.subscription_id), ())) AS f
         JOIN widths w ON f.at >= w.since
         GROUP BY w.width, f.subscription_id, start, f.bucket
         ON CONFLICT (width, subscription_id, at, bucket) DO UPDATE SET deliveries = d.deliveries + excluded.deliveries

@@ -13,6 +13,9 @@ CREATE TABLE buslog.users (
     last_seen  timestamptz
 );
 
+-- A login stands in the audit once: its person, and when the provider (or the start of the dashboard) said who it is.
+CREATE UNIQUE INDEX operations_login ON buslog.operations (actor, (outcome ->> 'login')) WHERE verb = 'log in';
+
 -- The role of somebody who logs in, held until the transaction ends: whoever takes it away waits for what is under way.
 CREATE FUNCTION buslog.held_role(person text) RETURNS buslog.role LANGUAGE sql AS $$
     SELECT coalesce(given, claimed) FROM buslog.users u WHERE u.person = held_role.person FOR SHARE

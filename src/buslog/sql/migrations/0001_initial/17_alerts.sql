@@ -40,6 +40,7 @@ CREATE TABLE buslog.alerts (
     resolved_at timestamptz
 );
 CREATE INDEX alerts_open ON buslog.alerts (rule_id) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_resolved ON buslog.alerts (resolved_at) WHERE resolved_at IS NOT NULL;
 
 -- What is to be told to one channel. Whoever sends claims a row first; one that died with it is followed by another.
 CREATE TABLE buslog.alert_notices (
