@@ -231,16 +231,19 @@ async def _execute_both(
     connection: AsyncConnection, cursor: psycopg.AsyncCursor[tuple[Any, ...]], name: str,
     values: Sequence[Any] | Mapping[str, Any], then: str,
 ) -> None:  # fmt: skip
-    """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing: once
-    the first has its answer, it has committed.
+    """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing.
+
+    The answer of the first is no proof yet: its commit comes after it, and may fail. It has committed when the second
+    was carried out, or when all answers are in: a commit that fails makes one more of them than the driver looks for.
     """
+    second = connection.cursor()
     try:
         async with connection.pipeline() as pipeline:
             await cursor.execute(query(name), values, prepare=True)
             pipeline._enqueue_sync()  # noqa: SLF001  (ends the first transaction; the public `sync` waits for its answer)
-            await connection.execute(query(then), prepare=True)
+            await second.execute(query(then), prepare=True)
     except psycopg.Error:
-        if cursor.pgresult is None:
+        if cursor.pgresult is None or not (second.statusmessage or is_idle(connection)):
             raise
 
 
