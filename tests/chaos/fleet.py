@@ -66,7 +66,7 @@ class Fleet:
 
     def ready(self) -> None:
         """Wait until every worker works, or has ended."""
-        wait_until(lambda: all("The worker runs" in self.log(process) for process in self.alive()))
+        wait_until(lambda: len(self.working()) == len(self.alive()))
 
     def environment(self, dsn: str, more: Mapping[str, str]) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("BUSLOG_", "CHAOS_"))}
@@ -81,6 +81,10 @@ class Fleet:
 
     def alive(self) -> list[Process]:
         return [process for process in self.processes if process.poll() is None]
+
+    def working(self) -> list[Process]:
+        """Those that are alive and have come up."""
+        return [process for process in self.alive() if "The worker runs" in self.log(process)]
 
     def kill(self, process: Process) -> int:
         """kill -9; returns how many deliveries it held."""
