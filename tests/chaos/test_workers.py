@@ -18,7 +18,7 @@ from .app import MAX_ATTEMPTS, QUICK
 from .checker import history
 from .client import Client
 from .conftest import Judge, on_each_version
-from .fleet import LEASE, LONG, POLL, Fleet, wait_until
+from .fleet import COME_UP, LEASE, LONG, POLL, Fleet, wait_until
 from .ledger import Ran, read_runs
 
 
@@ -43,7 +43,9 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
     killed_at: dict[int, float] = {}
     for _ in range(200 if LONG else 4):
         time.sleep(chance.uniform(0.1, 0.6))
-        wait_until(lambda: len(fleet.working()) >= 3)  # who is killed works, and two are left to rescue what it held
+        wait_until(
+            lambda: len(fleet.working()) >= 3, COME_UP
+        )  # who is killed works; two are left to rescue what it held
         victim = chance.choice(fleet.working())
         in_flight += fleet.kill(victim)
         killed_at[victim.pid] = time.monotonic()
