@@ -123,7 +123,7 @@ def test_a_subscriber_that_kills_its_process_fails_at_its_last_attempt_and_its_n
     client.say(20 if LONG else 6, seconds=0.3)
     client.say(exit=True)
     client.say(20 if LONG else 6, seconds=0.3)
-    end_by_themselves(fleet, 60)
+    end_by_themselves(fleet, 2 * COME_UP)  # five processes, one after the other
     states = outcomes(fleet)
     assert states == {("succeeded", False): 40 if LONG else 12, ("failed", True): 1}
     verdict = judge.look()
