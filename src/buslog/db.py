@@ -229,17 +229,21 @@ async def fetch(
 
 
 async def _execute_both(cursor: AsyncCursor, name: str, values: Sequence[Any] | Mapping[str, Any], then: str) -> None:
-    """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing: once
-    the first has its answer, it has committed.
+    """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing.
+
+    The answer of the first is no proof yet: its commit comes after it, and may fail. It has committed when the second
+    was carried out, or when all answers are in: a commit that fails makes one more of them than the driver looks for.
     """
     connection, before = cursor.connection, cursor.pgresult
+    second = connection.cursor()
     try:
         async with connection.pipeline() as pipeline:
             await cursor.execute(query(name), values, prepare=True)
             pipeline._enqueue_sync()  # noqa: SLF001  (ends the first transaction; the public `sync` waits for its answer)
-            await connection.execute(query(then), prepare=True)
+            await second.execute(query(then), prepare=True)
     except psycopg.Error:
-        if cursor.pgresult is None or cursor.pgresult is before:
+        is_answered = cursor.pgresult is not None and cursor.pgresult is not before
+        if not (is_answered and (second.statusmessage or is_idle(connection))):
             raise
 
 

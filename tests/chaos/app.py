@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from buslog import Bus, Message, RetryPolicy
+from buslog.alerting import watch
 from buslog.execution import Claimed
 from buslog.store import Store
 
@@ -27,6 +28,9 @@ if shift := float(os.environ.get("CHAOS_SHIFT_PYTHON", "0")):  # a wrong clock w
     time.time = lambda: true_time() + shift
 if clock := os.environ.get("CHAOS_CLOCK"):
     Path(clock).write_text(str(time.time()))
+
+if standstill := os.environ.get("CHAOS_STANDSTILL"):  # a minute is long for a test
+    watch.STANDSTILL = float(standstill)
 
 bus = Bus()
 

@@ -23,6 +23,7 @@ from .app import bus
 ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("CHAOS") == "long"  # `make chaos`
 LEASE, POLL = 1.0, 0.2  # seconds
+COME_UP = 120.0  # seconds that a process has to come up, or to refuse: one, but beside much other work over thirty
 
 Process = subprocess.Popen[bytes]
 
@@ -66,7 +67,7 @@ class Fleet:
 
     def ready(self) -> None:
         """Wait until every worker works, or has ended."""
-        wait_until(lambda: all("The worker runs" in self.log(process) for process in self.alive()))
+        wait_until(lambda: len(self.working()) == len(self.alive()), COME_UP)
 
     def environment(self, dsn: str, more: Mapping[str, str]) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("BUSLOG_", "CHAOS_"))}
@@ -81,6 +82,10 @@ class Fleet:
 
     def alive(self) -> list[Process]:
         return [process for process in self.processes if process.poll() is None]
+
+    def working(self) -> list[Process]:
+        """Those that are alive and have come up."""
+        return [process for process in self.alive() if "The worker runs" in self.log(process)]
 
     def kill(self, process: Process) -> int:
         """kill -9; returns how many deliveries it held."""

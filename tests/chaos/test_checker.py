@@ -18,7 +18,7 @@ from .app import MAX_ATTEMPTS
 from .checker import Verdict, kept
 from .client import Client
 from .conftest import Judge
-from .fleet import Fleet, wait_until
+from .fleet import COME_UP, Fleet, wait_until
 from .ledger import note, read_runs
 from .test_workers import begun_of_killers, stall_one
 
@@ -50,7 +50,7 @@ def test_with_attempts_counted_at_settle_a_killer_runs_for_ever_and_the_checker_
             fleet.start(ready=False)
         return begun_of_killers(fleet) > MAX_ATTEMPTS
 
-    wait_until(has_run_too_often, 60)
+    wait_until(has_run_too_often, 2 * COME_UP)
     broken = judge.look().broken()
     assert "overrun" in broken
     assert "unfinished" in broken

@@ -24,12 +24,14 @@ from buslog.store import POOL_SIZE, Said, Settlement, Store
 from .app import bus
 from .client import Client
 from .conftest import Judge
-from .fleet import LEASE, LONG, Fleet, wait_until
+from .fleet import COME_UP, LEASE, LONG, Fleet, wait_until
 from .ledger import read_runs, read_said
 from .server import TERMINATE, Patient
 
 DONE = Outcome(State.SUCCEEDED)
-RECONNECTED = 5.0  # seconds from the database's first answer to the next emit and the next run, at most
+# Seconds from the database's first answer to the next emit and the next run, at most: 0.06 to 2 are usual, and the rest
+# is for busy cores. Left to a pool that has given up, it would be for ever.
+RECONNECTED = 10.0
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_database_whose_clock_jumps_claims_nothing_early_and_runs_twice_only_w
     client.say(5, seconds=1.0)
     wait_until(lambda: fleet.running() >= 5)
     in_flight += fleet.kill(max(fleet.alive(), key=fleet.held))
-    fleet.drain(10)
+    fleet.drain()  # not after a day
     judge.kept(reruns_at_most=in_flight)
     starts = [run for run in read_runs(fleet.runs_file) if run.what == "start"]
     assert min(run.at - said_at[run.token] for run in starts if run.token in said_at) >= 1.5
@@ -180,7 +182,7 @@ def test_a_database_that_is_full_says_so_and_work_goes_on_when_there_is_room_aga
         assert first.execute(TERMINATE, ["LISTEN %"]).rowcount == 1
         fill_up(fleet, taken)
         refused = fleet.start(ready=False)
-        assert refused.wait(30) == 2
+        assert refused.wait(COME_UP) == 2
         client.say(10)
         wait_until(lambda: fleet.log(worker).count("listen: database") >= 2, 10)
         for told in (str(refusal), fleet.log(refused), fleet.log(worker)):

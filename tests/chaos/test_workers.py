@@ -18,7 +18,7 @@ from .app import MAX_ATTEMPTS, QUICK
 from .checker import history
 from .client import Client
 from .conftest import Judge, on_each_version
-from .fleet import LEASE, LONG, POLL, Fleet, wait_until
+from .fleet import COME_UP, LEASE, LONG, POLL, Fleet, wait_until
 from .ledger import Ran, read_runs
 
 
@@ -34,7 +34,7 @@ def begun(fleet: Fleet, pid: int | None = None) -> int:
 def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flight_runs_again(
     fleet: Fleet, client: Client, judge: Judge, chance: random.Random
 ) -> None:
-    for _ in range(3):
+    for _ in range(4):
         fleet.start(ready=False)
     fleet.ready()
     client.flow(40, seconds=0.1)
@@ -43,7 +43,10 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
     killed_at: dict[int, float] = {}
     for _ in range(200 if LONG else 4):
         time.sleep(chance.uniform(0.1, 0.6))
-        victim = chance.choice(fleet.alive())
+        wait_until(
+            lambda: len(fleet.working()) >= 3, COME_UP
+        )  # who is killed works; two are left to rescue what it held
+        victim = chance.choice(fleet.working())
         in_flight += fleet.kill(victim)
         killed_at[victim.pid] = time.monotonic()
         fleet.start(ready=False)
@@ -120,7 +123,7 @@ def test_a_subscriber_that_kills_its_process_fails_at_its_last_attempt_and_its_n
     client.say(20 if LONG else 6, seconds=0.3)
     client.say(exit=True)
     client.say(20 if LONG else 6, seconds=0.3)
-    end_by_themselves(fleet, 60)
+    end_by_themselves(fleet, 2 * COME_UP)  # five processes, one after the other
     states = outcomes(fleet)
     assert states == {("succeeded", False): 40 if LONG else 12, ("failed", True): 1}
     verdict = judge.look()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 from urllib.parse import quote
 
 import psycopg
@@ -267,6 +267,63 @@ async def test_a_broken_connection_does_not_give_the_answer_of_the_emit_before(
         await db.fetch(cursor, "emit_lone", said, then=then)
     await own.close()
     assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (1,)
+
+
+FAILS_AT_COMMIT: LiteralString = """
+    CREATE TABLE checked_late (n integer);
+    CREATE SEQUENCE times;
+    CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('times') % 2 = 1 THEN RAISE EXCEPTION 'told'; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON checked_late DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse_late();
+"""
+TRIGGER_OF_SOMEBODY: LiteralString = """
+    CREATE FUNCTION note_late() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO checked_late VALUES (1); RETURN NULL; END $$;
+    CREATE TRIGGER noted AFTER INSERT ON buslog.messages FOR EACH STATEMENT EXECUTE FUNCTION note_late();
+"""
+
+
+async def test_an_emit_whose_commit_fails_is_not_confirmed_because_it_had_been_answered(
+    dsn: str, connection: db.Connection
+) -> None:
+    connection.execute("SELECT buslog.emit('departed', '{}')")
+    connection.execute(FAILS_AT_COMMIT)
+    connection.execute(TRIGGER_OF_SOMEBODY)
+    store = Store(dsn)
+    await store.open()
+    try:
+        for stored in (1, 2):
+            with pytest.raises(DatabaseUnavailable):
+                await store.emit_many([Said("departed", "{}")], notifying=True)
+            assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (stored,)
+            await store.emit_many([Said("departed", "{}")], notifying=True)
+    finally:
+        await store.close()
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (3,)
+
+
+async def test_a_notification_whose_commit_fails_changes_nothing_for_the_emit(
+    dsn: str, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the server's queue of notifications is full."""
+    connection.execute(FAILS_AT_COMMIT)
+    ask = db.query
+    monkeypatch.setattr(
+        db, "query", lambda name: "INSERT INTO checked_late VALUES (1)" if name == "notify" else ask(name)
+    )
+    store = Store(dsn)
+    await store.open()
+    try:
+        for _ in range(3):
+            await store.emit_many([Said("departed", "{}")], notifying=True)
+    finally:
+        await store.close()
+    assert connection.execute("SELECT last_value FROM times").fetchone() == (3,), "one in two fails"
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (3,)
 
 
 async def test_a_settle_that_meets_a_deadlock_is_carried_out_again(scene: Scene, dsn: str) -> None:

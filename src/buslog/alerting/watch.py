@@ -22,6 +22,7 @@ log = logging.getLogger("buslog.alerts")
 
 STOP_SECONDS = 1.0  # for a look under way, which takes milliseconds
 LOOKS_TO_BELIEVE = 2  # so many looks find that it is over before it is said
+STANDSTILL = 60.0  # seconds after which a process that says nothing, in a look or between two, loses the lock
 
 
 class Watch:
@@ -109,7 +110,7 @@ class Watch:
             self._connection = db.connect(self._dsn)
             with db.translated(self._dsn):
                 # A process that stands still, or is cut off, must not hold the lock for ever.
-                idle = int(max(60.0, 4 * self._every))
+                idle = int(max(STANDSTILL, 4 * self._every))
                 self._connection.execute(db.query("alert_session"), {"idle": f"{idle}s"})
         return self._connection
 
