@@ -91,6 +91,7 @@ def activity(series: Series, releases: Sequence[Release] = ()) -> Drawn:
 def _bars(series: Series) -> Iterator[dict[str, Any]]:
     points, now = series.points, clock.now()
     notes = [_note(series, point, now) for point in points]
+    starts = [point.at.isoformat() for point in points]
     ends = [[end.isoformat() for end in series.ends(point)] for point in points]
     for panel, (what, color, pattern) in enumerate(_KINDS, 1):
         if what == "errors" and not series.knows_errors:
@@ -98,8 +99,8 @@ def _bars(series: Series) -> Iterator[dict[str, Any]]:
         name = "deliveries" if what == "messages" and series.counts_rows else what
         yield {
             "type": "bar", "name": name.capitalize(), "xaxis": f"x{panel}", "yaxis": f"y{panel}",
-            "x": [point.at for point in points], "y": [getattr(point, what) for point in points],
-            "xperiod": series.bucket / timedelta(milliseconds=1), "xperiod0": points[0].at if points else None,
+            "x": starts, "y": [getattr(point, what) for point in points],
+            "xperiod": series.bucket / timedelta(milliseconds=1), "xperiod0": starts[0] if starts else None,
             "xperiodalignment": "middle",
             "customdata": [[*both, what, note] for both, note in zip(ends, notes, strict=True)],
             "marker": {"color": color, "opacity": [PARTIAL if note else 1.0 for note in notes], "line": {"width": 0},
