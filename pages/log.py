@@ -104,7 +104,7 @@ def over_time() -> None:
     if folded.open:
         with folded, problems.shown():
             series = insights.series(filter_)
-            charts.show(series, key=f"log.chart.{hash(filter_)}", on_pick=narrow)
+            charts.show(series, charts.activity(series), key=f"log.chart.{hash(filter_)}", on_pick=narrow)
             markup.quiet(words.chart_note(series, clock.lasted(series.bucket)))
 
 

@@ -24,6 +24,7 @@ from buslog.console import (
 )
 from buslog.console.filters import FilterBar
 from buslog.console.numbers import Number
+from buslog.console.shared import Seen
 from buslog.errors import BuslogError
 from buslog.filter import Filter, Range
 from buslog.insights import Insights, LiveWorker, Overview
@@ -136,13 +137,13 @@ def go_to(picked: charts.Picked) -> None:
     st.switch_page(page, query_params=filters.explicit(behind))
 
 
-def chart(seen: Overview, at: datetime) -> None:
-    series = seen.series
+def chart(looked: Seen[Overview]) -> None:
+    seen, series = looked.value, looked.value.series
     with st.container(border=True):
         key = f"overview.chart.{hash(filter_)}"
-        charts.show(series, key=key, on_pick=go_to, releases=seen.releases)
+        charts.show(series, looked.once(charts.of_overview), key=key, on_pick=go_to)
         releases = words.CHART_RELEASES if seen.releases else ""
-        as_of = f"As of {clock.time_of_day(at)} {clock.zone()}."
+        as_of = f"As of {clock.time_of_day(looked.at)} {clock.zone()}."
         markup.quiet(f"{words.chart_note(series, clock.lasted(series.bucket))} {releases} {as_of}")
 
 
@@ -152,7 +153,7 @@ def activity(alive: list[LiveWorker]) -> None:
     numbers.cards([*of_time(seen), *of_now(seen, alive)], key="overview.card")
     markup.quiet(words.OVERVIEW_IGNORES)
     if seen.series.messages:
-        chart(seen, looked.at)
+        chart(looked)
     else:
         nothing_in_this_time()
 

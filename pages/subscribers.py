@@ -112,7 +112,7 @@ def over_time() -> None:
         markup.quiet(words.NO_DELIVERY_IN_TIME)
         return
     with st.container(border=True):
-        charts.show(series, key=f"subscribers.chart.{hash(filter_)}", on_pick=go_to)
+        charts.show(series, charts.activity(series), key=f"subscribers.chart.{hash(filter_)}", on_pick=go_to)
         markup.quiet(words.chart_note(series, clock.lasted(series.bucket)))
 
 

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
+import plotly.io
 from streamlit.testing.v1 import AppTest
 
 from buslog.console import charts, sparkline
@@ -120,6 +122,14 @@ def test_what_streamlit_would_set_on_a_chart_is_set_already() -> None:
     assert layout.margin.autoexpand is False
     axes = [layout[f"{axis}axis{number}"] for axis in "xy" for number in ("", 2, 3)]
     assert all(axis.fixedrange for axis in axes), "a drag moves the chart"
+
+
+def test_a_chart_is_told_as_plotly_tells_it_and_put_into_words_once() -> None:
+    """Streamlit asks a figure what it is each time that it is shown: Plotly's own copies all, and looks through it."""
+    drawn = charts.activity(a_series(1, 2, 3))
+    plotly_s = go.Figure(drawn.data, drawn.layout)
+    assert json.loads(plotly.io.to_json(drawn, validate=False)) == json.loads(plotly.io.to_json(plotly_s))
+    assert drawn.to_dict() is drawn.to_dict()
 
 
 def test_small_bars_are_one_image_whose_largest_is_as_high_as_there_is_room() -> None:

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from buslog.console import access, shared
+from buslog.insights import Page
 from buslog.masking import MASKED
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.reader import reader
@@ -123,4 +124,36 @@ def an_impatient_screen() -> None:
 def test_a_database_that_is_too_slow_for_one_screen_is_not_asked_by_the_next(failed: str) -> None:
     told = [AppTest.from_function(an_impatient_screen).run().text[0].value for _ in range(2)]
     assert told == ["database 1", "database 0"]
+    access.close()
+
+
+MADE: list[int] = []
+
+
+def make(rows: Page) -> int:
+    MADE.append(len(rows.rows))
+    return len(MADE)
+
+
+def a_screen_that_draws() -> None:
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    from buslog.console import shared
+    from buslog.filter import Filter
+    from buslog.insights import Insights
+    from tests.dashboard.test_shared import make
+
+    context = get_script_run_ctx()
+    assert context is not None
+    context.fragment_ids_this_run = ["the timer's"] if "clicks" not in st.session_state else []
+    st.text(str(shared.read(Insights.page, Filter()).once(make)))
+
+
+def test_what_is_drawn_of_a_shared_read_is_drawn_by_the_first_screen_for_all(failed: str) -> None:
+    MADE.clear()
+    screens = [AppTest.from_function(a_screen_that_draws) for _ in range(3)]
+    screens[2].session_state["clicks"] = True
+    assert [screen.run().text[0].value for screen in screens] == ["1", "1", "2"]
+    assert screens[0].run().text[0].value == "2", "what a click has read is not what others are shown"
     access.close()

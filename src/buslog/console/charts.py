@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from html import escape
 from typing import Any, Literal
 
 import plotly.graph_objects as go
+import plotly.io
 import streamlit as st
 
 from buslog.console import clock
-from buslog.insights import Point, Release, Series
+from buslog.insights import Overview, Point, Release, Series
 
 MESSAGES, ERRORS, FAILURES = "#5B7FE8", "#E69F00", "#D55E00"
 _GRID = "rgba(128,136,152,.18)"
@@ -40,8 +42,21 @@ class Picked:
     what: What
 
 
-def show(series: Series, *, key: str, on_pick: Callable[[Picked], None], releases: Sequence[Release] = ()) -> None:
-    """The chart of a series; the bar that is clicked is given to `on_pick`."""
+class Drawn(go.Figure):  # type: ignore[misc]  # Plotly has no types
+    """A figure in the words of JSON, made once for all who are shown it: of Plotly's own all is copied, and what JSON
+    does not know looked for, each time that it is shown.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__(description)
+        self._told: dict[str, Any] = json.loads(plotly.io.to_json(super().to_dict(), validate=False))
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._told
+
+
+def show(series: Series, figure: go.Figure, *, key: str, on_pick: Callable[[Picked], None]) -> None:
+    """The chart of a series, drawn as `figure`; the bar that is clicked is given to `on_pick`."""
 
     def pick() -> None:
         found = picked(st.session_state.get(key))
@@ -49,7 +64,7 @@ def show(series: Series, *, key: str, on_pick: Callable[[Picked], None], release
             on_pick(found)
 
     st.plotly_chart(
-        activity(series, releases),
+        figure,
         key=key,
         on_select=pick,
         selection_mode="points",  # with boxes Streamlit takes no clicks
@@ -58,7 +73,11 @@ def show(series: Series, *, key: str, on_pick: Callable[[Picked], None], release
     )
 
 
-def activity(series: Series, releases: Sequence[Release] = ()) -> go.Figure:
+def of_overview(seen: Overview) -> Drawn:
+    return activity(seen.series, seen.releases)
+
+
+def activity(series: Series, releases: Sequence[Release] = ()) -> Drawn:
     """Messages, errors and failures over the same time, each in a panel of its own: a click means the panel's.
 
     `customdata` carries what a bar counts: its two ends, which it is, and a word when it does not count all of its
@@ -66,14 +85,13 @@ def activity(series: Series, releases: Sequence[Release] = ()) -> go.Figure:
     """
     # As one description: put together by calls, Plotly checks the figure at each of them (22 ms, and not 4).
     lines, labels = _marks(series, releases)
-    return go.Figure(
-        {"data": list(_bars(series)), "layout": {**_layout(series), "shapes": lines, "annotations": labels}}
-    )
+    return Drawn({"data": list(_bars(series)), "layout": {**_layout(series), "shapes": lines, "annotations": labels}})
 
 
 def _bars(series: Series) -> Iterator[dict[str, Any]]:
     points, now = series.points, clock.now()
     notes = [_note(series, point, now) for point in points]
+    starts = [point.at.isoformat() for point in points]
     ends = [[end.isoformat() for end in series.ends(point)] for point in points]
     for panel, (what, color, pattern) in enumerate(_KINDS, 1):
         if what == "errors" and not series.knows_errors:
@@ -81,8 +99,8 @@ def _bars(series: Series) -> Iterator[dict[str, Any]]:
         name = "deliveries" if what == "messages" and series.counts_rows else what
         yield {
             "type": "bar", "name": name.capitalize(), "xaxis": f"x{panel}", "yaxis": f"y{panel}",
-            "x": [point.at for point in points], "y": [getattr(point, what) for point in points],
-            "xperiod": series.bucket / timedelta(milliseconds=1), "xperiod0": points[0].at if points else None,
+            "x": starts, "y": [getattr(point, what) for point in points],
+            "xperiod": series.bucket / timedelta(milliseconds=1), "xperiod0": starts[0] if starts else None,
             "xperiodalignment": "middle",
             "customdata": [[*both, what, note] for both, note in zip(ends, notes, strict=True)],
             "marker": {"color": color, "opacity": [PARTIAL if note else 1.0 for note in notes], "line": {"width": 0},

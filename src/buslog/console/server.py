@@ -101,7 +101,9 @@ def check_host(host: str, *, is_insecure: bool = False) -> None:
 
 @asynccontextmanager
 async def _lifespan(_app: Any, *, files: Files) -> AsyncIterator[None]:
-    from buslog.console import charts, tables  # noqa: F401, PLC0415  (pandas and plotly: before the first reader)
+    import pandas  # noqa: F401, ICN001, PLC0415  (pyarrow takes it in with the first table)
+
+    from buslog.console import charts, tables  # noqa: F401, PLC0415  (plotly and pyarrow: before the first reader)
 
     # Streamlit collects garbage after every run of a script. What is loaded now stays: it need not be looked at
     # again (measured: 34–45 ms a run, 3–4 ms with it).

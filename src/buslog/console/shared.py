@@ -30,14 +30,26 @@ MOST = 200  # reads that are kept; of more, those that were asked for longest ag
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T]):
-    """What was read, and when the reading began."""
+    """What was read, when the reading began, and what has been made of it."""
 
     at: datetime
     value: T
+    _made: dict[Callable[[T], Any], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, make: Callable[[T], R]) -> R:
+        """What `make` makes of it: by the first screen that shows it, for all of them.
+
+        make: a function of a module. A page's functions are others in each session.
+        """
+        if make not in self._made:
+            self._made[make] = make(self.value)
+        made: R = self._made[make]
+        return made
 
 
 @dataclass(slots=True)

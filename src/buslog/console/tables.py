@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from buslog.console import auditing, clock, filter_links, frame, numbers, words
@@ -293,13 +293,13 @@ def _grid(
     columns: dict[str, Column], *, key: str, alt: str, room: int, most_rows: int = 50, can_select: bool = False
 ) -> Any:
     widths = _fitted(columns, room)
-    data = pd.DataFrame({name: pd.Series(column.values) for name, column in columns.items()})
+    data = pa.table({name: pa.array(column.values) for name, column in columns.items()})
     return st.dataframe(
         data,
         key=key,
         hide_index=True,
         row_height=ROW_HEIGHT,
-        height=(min(len(data), most_rows) + 1) * ROW_HEIGHT + 3,
+        height=(min(data.num_rows, most_rows) + 1) * ROW_HEIGHT + 3,
         on_select="rerun" if can_select else "ignore",
         selection_mode="multi-row",
         column_config={name: column.config(widths[name]) for name, column in columns.items()},
