@@ -18,7 +18,7 @@ from .app import MAX_ATTEMPTS, QUICK
 from .checker import history
 from .client import Client
 from .conftest import Judge, on_each_version
-from .fleet import LEASE, LONG, POLL, Fleet, wait_until
+from .fleet import BUSY, LEASE, LONG, POLL, Fleet, wait_until
 from .ledger import Ran, read_runs
 
 
@@ -41,17 +41,19 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
     client.flow(5, name="chain", seconds=0.02)
     in_flight = 0
     killed_at: dict[int, float] = {}
-    for _ in range(200 if LONG else 4):
+    rounds = 0
+    while rounds < (200 if LONG else 4) or not in_flight:  # a kill that meets no delivery shows nothing
+        rounds += 1
+        assert rounds < 250
         time.sleep(chance.uniform(0.1, 0.6))
         victim = chance.choice(fleet.alive())
         in_flight += fleet.kill(victim)
         killed_at[victim.pid] = time.monotonic()
         fleet.start(ready=False)
     client.ebb()
-    fleet.drain(60)
-    assert in_flight, "no kill met a delivery: nothing was shown"
+    fleet.drain()
     judge.kept(reruns_at_most=in_flight)
-    assert slowest_rerun(fleet, killed_at) <= LEASE + POLL + QUICK.max_delay + 2.0  # 2 s for two busy cores
+    assert slowest_rerun(fleet, killed_at) <= LEASE + POLL + QUICK.max_delay + BUSY
 
 
 def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
@@ -232,7 +234,7 @@ def stall_one(fleet: Fleet, client: Client) -> None:
 def test_a_blocked_event_loop_keeps_its_lease(fleet: Fleet, client: Client, judge: Judge) -> None:
     fleet.start(ready=False)
     fleet.start()
-    client.say(4 if LONG else 1, block=3 * LEASE)
+    client.say(4 if LONG else 1, block=2 * LEASE)
     fleet.drain()
     judge.kept(reruns_at_most=0)
     assert set(attempts_of(fleet)) == {1}
@@ -244,13 +246,13 @@ def test_a_blocked_event_loop_keeps_its_lease(fleet: Fleet, client: Client, judg
 def test_rolling_restarts_under_load_charge_no_attempt_and_run_nothing_twice(
     fleet: Fleet, client: Client, judge: Judge, chance: random.Random
 ) -> None:
-    fleet.start(ready=False)
-    fleet.start()
+    fleet.start(ready=False, BUSLOG_LEASE="15")  # of which nothing is shown here: a busy machine need not keep it
+    fleet.start(BUSLOG_LEASE="15")
     client.flow(60, seconds=0.1)
     for _ in range(50 if LONG else 2):
         time.sleep(chance.uniform(0.1, 0.4))
         leaving = fleet.alive()[0]
-        fleet.start()
+        fleet.start(BUSLOG_LEASE="15")
         leaving.send_signal(signal.SIGTERM)
         assert leaving.wait(20) == 0, fleet.log(leaving)
     client.ebb()

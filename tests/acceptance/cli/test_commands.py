@@ -324,4 +324,4 @@ def test_a_second_ctrl_c_ends_a_worker_at_once(cli: Cli, worker: Any, connection
         if b"Stopping" in line:
             break
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(timeout=2) == 130
+    assert worker.wait(timeout=15) == 130, "the grace is 30 s"

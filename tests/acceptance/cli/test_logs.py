@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from buslog import db
-from tests.freight import free_port
+from tests.ports import free_port
 
 from ..conftest import wait_until
 from .conftest import Cli, environment, value

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from buslog import db
-from tests.freight import free_port
+from tests.ports import free_port
 
 from .conftest import Cli, environment
 
