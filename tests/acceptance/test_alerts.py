@@ -63,7 +63,7 @@ class Processes:
         for process in self.started:
             process.send_signal(signal.SIGTERM)
         for process in self.started:
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
     @property
     def logs(self) -> str:

@@ -94,7 +94,7 @@ class Fleet:
     def retire(self, process: Process) -> None:
         """SIGTERM; fails unless it leaves well."""
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, self.log(process)
+        assert process.wait(60) == 0, self.log(process)
 
     def held(self, process: Process) -> int:
         """How many deliveries the database holds as running under a worker, retired or not."""
@@ -139,14 +139,14 @@ class Fleet:
             process.send_signal(signal.SIGTERM)
         for process in self.processes:
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
 def wait_until(
-    condition: Callable[[], Any], seconds: float = 30.0, tell: Callable[[], str] = lambda: "not yet so"
+    condition: Callable[[], Any], seconds: float = 60.0, tell: Callable[[], str] = lambda: "not yet so"
 ) -> None:
     """Fails with what `tell` says."""
     give_up_at = time.monotonic() + seconds

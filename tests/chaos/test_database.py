@@ -183,7 +183,7 @@ def test_a_database_that_is_full_says_so_and_work_goes_on_when_there_is_room_aga
         assert first.execute(TERMINATE, ["LISTEN %"]).rowcount == 1
         fill_up(fleet, taken)
         refused = fleet.start(ready=False)
-        assert refused.wait(30) == 2
+        assert refused.wait(60) == 2
         client.say(10)
         wait_until(lambda: fleet.log(worker).count("listen: database") >= 2)
         for told in (str(refusal), fleet.log(refused), fleet.log(worker)):

@@ -65,7 +65,7 @@ def test_old_workers_and_clients_go_on_in_a_newer_schema_and_a_new_start_of_the_
     assert not any("WARNING" in fleet.log(process) for process in fleet.processes)
 
     refused = fleet.start(ready=False)
-    assert refused.wait(30) == 2
+    assert refused.wait(60) == 2
     assert "revision 9999" in fleet.log(refused)
 
 
@@ -73,7 +73,7 @@ def test_a_worker_without_a_schema_is_refused_and_says_what_to_do(fleet: Fleet) 
     with db.connect(fleet.dsn) as connection:
         connection.execute("DROP SCHEMA buslog CASCADE")
     refused = fleet.start(ready=False)
-    assert refused.wait(30) == 2
+    assert refused.wait(60) == 2
     assert "buslog migrate" in fleet.log(refused)
 
 
