@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from buslog.message import OPEN_STATES
 from buslog.operations import Operations
 from examples.freight.outside import Carrier, MailServer
 from examples.freight.voyages import voyage
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 EVERY_NAME = (
@@ -70,7 +70,7 @@ class Freight:
             """SELECT name, subscription, state, attempts, last_error, payload::text::json FROM buslog.log
                WHERE correlation_id = %s ORDER BY emitted_at, message_id""", message_id)]  # fmt: skip
 
-    async def ended(self, message_id: UUID, within: float = 20.0) -> list[Row]:
+    async def ended(self, message_id: UUID, within: float = 60.0) -> list[Row]:
         """The thread of a message once nothing in it is open."""
 
         def rows() -> list[Row] | None:
@@ -99,17 +99,10 @@ def process(*arguments: str, env: dict[str, str], output: int | None = None) -> 
     try:
         yield started
         started.terminate()
-        started.communicate(timeout=15)
+        started.communicate(timeout=30)
     finally:
         started.kill()
         started.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -126,6 +119,6 @@ async def running(dsn: str) -> AsyncIterator[Freight]:
         insights = Insights(dsn)
         stack.callback(insights.close)
         await eventually(
-            lambda: {command.name for command in insights.commands() if command.is_hosted} >= {"resyncTracking"}, 20
+            lambda: {command.name for command in insights.commands() if command.is_hosted} >= {"resyncTracking"}, 60
         )
         yield Freight(dsn, env, carrier, mail)

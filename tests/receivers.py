@@ -13,6 +13,8 @@ from urllib.parse import unquote_plus
 
 from aiosmtpd.controller import Controller
 
+from tests.ports import free_port
+
 
 class Received:
     """What came in, in its order; `answer`: what the HTTP server answers with."""
@@ -76,10 +78,7 @@ def mail_receiver() -> Iterator[Received]:
             received.mails.append(message_from_bytes(envelope.content, policy=policy.default))
             return "250 OK"
 
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        received.port = free.getsockname()[1]
+    received.port = free_port()
     controller = Controller(Handler(), hostname="127.0.0.1", port=received.port)
     controller.start()
     received.address = f"127.0.0.1:{received.port}"

@@ -44,6 +44,7 @@ from buslog.replays import Replays
 from examples.freight.emails import CUSTOMERS, customer_of
 from examples.freight.voyages import voyage
 from tests import browser, freight
+from tests.ports import free_port
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 SEED = 42
@@ -221,7 +222,7 @@ def _take(tab: Page, address: str, file: Path) -> None:
 
 @contextmanager
 def served(dsn: str) -> Iterator[str]:
-    port = freight.free_port()
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     with freight.process("-m", "buslog", "dashboard", "--port", str(port), env={"BUSLOG_DSN": dsn}):
         give_up_at = time.monotonic() + 60

@@ -48,7 +48,7 @@ class Workers:
                 process.send_signal(signal.SIGTERM)
         for process in self.started:
             try:
-                process.communicate(timeout=20)
+                process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
@@ -61,7 +61,7 @@ def workers(dsn: str, tmp_path: Path) -> Iterator[Workers]:
     running.stop()
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Fails with what the condition was last."""
     give_up_at = time.monotonic() + seconds
     while not (last := condition()):

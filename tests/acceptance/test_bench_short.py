@@ -56,7 +56,7 @@ OF_A_RUN_BEFORE = {
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments, "--short"],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False,
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=540, check=False,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("of", "works"), [("bus", OWN), ("dashboard", OF_THE_DASHBOARD)])
 def test_every_work_is_measured_and_the_rows_of_other_targets_stay(
     of: str, works: dict[str, set[str]], tmp_path: Path

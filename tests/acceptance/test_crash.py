@@ -72,7 +72,7 @@ def test_sigterm_lets_subscribers_finish_and_leaves_nothing_leased(workers: Work
     )
     wait_until(workers.notes)
     worker.send_signal(signal.SIGTERM)
-    output, _ = worker.communicate(timeout=20)
+    output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, output
     begun = Counter(note[0] for note in workers.notes())
     assert begun["start"] == begun["end"]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 from .conftest import ROOT, wait_until
 
 APP = """
@@ -37,12 +39,6 @@ async def main() -> None:
 
 asyncio.run(main())
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 class Up:
@@ -129,7 +125,7 @@ def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothin
     wait_until(lambda: ",ship,async,succeeded," in up.run("export", "--key", "S-2"))
 
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0, up.said()
+    assert process.wait(timeout=60) == 0, up.said()
     assert up.left() == []
     assert re.search(r"Stopping the dashboard\n(.*\n)*Stopping the worker", up.said())
     assert "Traceback" not in up.said()
@@ -139,7 +135,7 @@ def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothin
     wait_until(up.answers, 60)
     assert up.run("export").count("ordered") == 2
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0, up.said()
+    assert process.wait(timeout=60) == 0, up.said()
     assert up.left() == []
 
 
@@ -180,7 +176,7 @@ def test_up_for_programs_says_where_it_is_and_logs_one_json_object_a_line_with_a
     with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/") as page:
         assert page.status == 200
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0, up.said()
+    assert process.wait(timeout=60) == 0, up.said()
     lines = [json.loads(line) for line in up.said().splitlines()]
     told = [line["message"] for line in lines if "message" in line]
     assert {"Stopping the dashboard", "Stopping the worker", "The worker runs; Ctrl-C stops it."} <= set(told)

@@ -24,14 +24,14 @@ from buslog.store import POOL_SIZE, Said, Settlement, Store
 from .app import bus
 from .client import Client
 from .conftest import Judge
-from .fleet import COME_UP, LEASE, LONG, Fleet, wait_until
+from .fleet import BUSY, COME_UP, LEASE, LONG, Fleet, wait_until
 from .ledger import read_runs, read_said
 from .server import TERMINATE, Patient
 
 DONE = Outcome(State.SUCCEEDED)
 # Seconds from the database's first answer to the next emit and the next run, at most: 0.06 to 2 are usual, and the rest
 # is for busy cores. Left to a pool that has given up, it would be for ever.
-RECONNECTED = 10.0
+RECONNECTED = 8.0 + BUSY
 
 
 @pytest.fixture
@@ -160,8 +160,10 @@ def test_a_database_whose_clock_jumps_claims_nothing_early_and_runs_twice_only_w
     for number in range(50 if LONG else 5):
         said_at[token := f"later-{number}"] = time.monotonic()
         client.call(client.emit("work", {"raises": 1}, token=token, after=1.5))
-    client.say(5, seconds=1.0)
-    wait_until(lambda: fleet.running() >= 5)
+    tokens = {f"held-{number}" for number in range(5)}
+    for token in tokens:
+        client.call(client.emit("work", {"seconds": 1.0}, token=token))
+    wait_until(lambda: tokens <= {run.token for run in read_runs(fleet.runs_file)})
     in_flight += fleet.kill(max(fleet.alive(), key=fleet.held))
     fleet.drain()  # not after a day
     judge.kept(reruns_at_most=in_flight)
@@ -178,13 +180,14 @@ def test_a_database_that_is_full_says_so_and_work_goes_on_when_there_is_room_aga
     worker = fleet.start()
     with ExitStack() as taken:
         first = taken.enter_context(db.connect(fleet.dsn))
+        wait_until(lambda: first.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %'").rowcount == 1)
         refusal = fill_up(fleet, taken)
         assert first.execute(TERMINATE, ["LISTEN %"]).rowcount == 1
         fill_up(fleet, taken)
         refused = fleet.start(ready=False)
         assert refused.wait(COME_UP) == 2
         client.say(10)
-        wait_until(lambda: fleet.log(worker).count("listen: database") >= 2, 10)
+        wait_until(lambda: fleet.log(worker).count("listen: database") >= 2)
         for told in (str(refusal), fleet.log(refused), fleet.log(worker)):
             assert "max_connections" in told
     fleet.start()
@@ -215,9 +218,9 @@ def test_with_every_connection_of_a_program_in_use_an_emit_fails_in_time_and_the
         (refused,) = client.say()
         assert isinstance(refused, DatabaseUnavailable)
         assert "every connection of this program" in str(refused)
-        assert time.monotonic() - began < store._pool.timeout + 2
+        assert time.monotonic() - began < store._pool.timeout + BUSY
     for future in stuck:
-        future.result(10)
+        future.result(60)
     client.say()
     fleet.start()
     fleet.drain()
@@ -246,7 +249,7 @@ def test_with_listen_dropped_again_and_again_the_poll_delivers(
         slowest = max(slowest, read_runs(fleet.runs_file)[-1].at - said_at)
     fleet.drain()
     judge.kept()
-    assert slowest < 1.0 + 1.0, "one poll, and a second for two busy cores"
+    assert slowest < 1.0 + BUSY, "one poll"
 
 
 # ── 15: an old snapshot ─────────────────────────────────────────────────────────
@@ -259,8 +262,9 @@ def test_an_old_snapshot_under_load_does_not_slow_claims_down(fleet: Fleet, clie
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SELECT count(*) FROM buslog.deliveries")
         loaded = claim_times(fleet.dsn, seconds)
-    print(f"claim p99 {p99(baseline):.2f} → {p99(loaded):.2f} ms")  # noqa: T201
-    assert p99(loaded) < 3 * p99(baseline)
+    measure = p99 if LONG else statistics.median  # of two seconds the slowest hundredth is what the machine was doing
+    print(f"claim {measure(baseline):.2f} → {measure(loaded):.2f} ms")  # noqa: T201
+    assert measure(loaded) < 3 * measure(baseline)
 
 
 def claim_times(dsn: str, seconds: float) -> list[float]:

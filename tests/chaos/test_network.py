@@ -23,7 +23,7 @@ from buslog.message import Emitted
 
 from .client import Client
 from .conftest import Judge, on_each_version
-from .fleet import LEASE, LONG, Fleet, wait_until
+from .fleet import BUSY, LEASE, LONG, Fleet, wait_until
 from .ledger import read_runs
 from .proxy import Proxy
 
@@ -60,14 +60,15 @@ def own_network(fleet: Fleet) -> Iterator[Cable]:
     """A network namespace with a pair of veth; as root. Cut: the packets vanish, nobody is told."""
     name = f"chaos{uuid.uuid4().hex[:8]}"
     outside, inside = f"o{name[5:]}", f"i{name[5:]}"
+    net = f"198.18.{int(name[5:7], 16)}"  # its own, where several run at once
     ip("netns", "add", name)
     try:
         ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", name)
-        ip("addr", "add", "198.18.77.1/30", "dev", outside)
+        ip("addr", "add", f"{net}.1/30", "dev", outside)
         ip("link", "set", outside, "up")
-        ip("-n", name, "addr", "add", "198.18.77.2/30", "dev", inside)
+        ip("-n", name, "addr", "add", f"{net}.2/30", "dev", inside)
         ip("-n", name, "link", "set", inside, "up")
-        proxy = Proxy(fleet.dsn, "198.18.77.1")
+        proxy = Proxy(fleet.dsn, f"{net}.1")
         try:
             yield Cable(
                 proxy.dsn,
@@ -124,7 +125,7 @@ def test_a_worker_whose_network_is_cut_notices_in_time_is_replaced_and_comes_bac
     cut_at = time.monotonic()
     other = fleet.start()
     fleet.drain()
-    assert time.monotonic() - cut_at < 8 * LEASE + 10, "rescued as soon as the lease had run out"
+    assert time.monotonic() - cut_at < 8 * LEASE + BUSY, "rescued as soon as the lease had run out"
     if cable.is_noticed:
         for what in ("claim: database", "settle: database", "lease not renewed", "listen: database"):
             left = cut_at + NOTICED - time.monotonic()
@@ -134,7 +135,7 @@ def test_a_worker_whose_network_is_cut_notices_in_time_is_replaced_and_comes_bac
     fleet.retire(other)
     client.say(3)
     fleet.drain()
-    assert time.monotonic() - mended_at < RECONNECTED + 5.0, "the 5 s are for the other worker's leaving"
+    assert time.monotonic() - mended_at < RECONNECTED + BUSY, "the other worker's leaving is in it"
     judge.kept(reruns_at_most=in_flight)
     fleet.retire(cut_off)
 
@@ -179,8 +180,8 @@ def test_without_a_dedupe_key_the_repeat_of_a_lost_reply_is_a_second_message(
 def test_workers_and_clients_that_lose_replies_all_the_time_lose_no_delivery(
     fleet: Fleet, said_file: Path, proxy: Proxy, judge: Judge, chance: random.Random
 ) -> None:
-    fleet.start(dsn=proxy.dsn)
-    fleet.start(dsn=proxy.dsn)
+    for _ in range(2):
+        fleet.start(dsn=proxy.dsn, BUSLOG_LEASE="15")  # of which nothing is shown here
     with Client(proxy.dsn, said_file) as client:
         proxy.lose_replies(chance)
         client.flow(30, seconds=0.02)
@@ -204,7 +205,7 @@ async def test_what_was_born_leased_by_an_emit_whose_reply_was_lost_runs_in_its_
         with pytest.raises(OutcomeUnknown):
             await bus.emit("saidHere", {"mark": "a-mark-of-its-own"})
         await bus.emit("saidHere", {"mark": "the next"})
-        await asyncio.to_thread(wait_until, lambda: len(ran) == 2, 10)
+        await asyncio.to_thread(wait_until, lambda: len(ran) == 2)
 
 
 async def test_what_is_settled_while_a_worker_asks_what_it_holds_does_not_run_again(fleet: Fleet) -> None:
@@ -237,6 +238,6 @@ async def test_what_is_settled_while_a_worker_asks_what_it_holds_does_not_run_ag
         while not ran:
             await asyncio.sleep(0.01)
         worker.reconcile_soon()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 30)
         await asyncio.sleep(0.2)
     assert ran == [1]

@@ -42,7 +42,7 @@ def make_bus(dsn: str, ran: list[tuple[str, UUID, int]], grace: float, mode: Mod
 
 
 async def until(condition: Callable[[], object]) -> None:
-    await asyncio.to_thread(wait_until, condition, 20)
+    await asyncio.to_thread(wait_until, condition)
 
 
 def waits_for_a_lock(connection: db.Connection) -> bool:
@@ -109,13 +109,12 @@ async def test_threads_that_emit_while_the_bus_stops_hear_what_became_of_each(
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         emitters = [threads.submit(keep_emitting) for _ in range(8)]
-        await asyncio.sleep(0.2)
+        await until(lambda: len(heard) > 20)
         await asyncio.wait_for(bus.stop(), 20)
         is_over.set()
         await asyncio.wait_for(asyncio.gather(*map(asyncio.wrap_future, emitters)), 20)
     stored = {row[0] for row in connection.execute("SELECT id FROM buslog.messages").fetchall()}
     confirmed = {one.id for one in heard if isinstance(one, Emitted)}
-    assert confirmed, "the stop came too early to show anything"
     assert confirmed <= stored
     assert stored <= confirmed, "whoever was refused has said nothing"
     assert {type(one) for one in heard} <= {Emitted, BusNotStarted}, "what was sent before the end is out"
@@ -145,7 +144,7 @@ async def test_a_stop_ends_and_everybody_is_answered_while_the_database_is_froze
         goes_on.set()  # a subscriber that still runs says something
         await asyncio.wait([stopping], timeout=30)
         took = time.monotonic() - began
-        heard = await asyncio.wait_for(asyncio.gather(stuck, asked, return_exceptions=True), 1) if took < 29 else []
+        heard = await asyncio.wait_for(asyncio.gather(stuck, asked, return_exceptions=True), 10) if took < 29 else []
     await stopping
     assert took < 25
     assert isinstance(heard[0], OutcomeUnknown)

@@ -18,7 +18,7 @@ from .app import MAX_ATTEMPTS, QUICK
 from .checker import history
 from .client import Client
 from .conftest import Judge, on_each_version
-from .fleet import COME_UP, LEASE, LONG, POLL, Fleet, wait_until
+from .fleet import BUSY, COME_UP, LEASE, LONG, POLL, Fleet, wait_until
 from .ledger import Ran, read_runs
 
 
@@ -41,7 +41,10 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
     client.flow(5, name="chain", seconds=0.02)
     in_flight = 0
     killed_at: dict[int, float] = {}
-    for _ in range(200 if LONG else 4):
+    rounds = 0
+    while rounds < (200 if LONG else 4) or not in_flight:  # a kill that meets no delivery shows nothing
+        rounds += 1
+        assert rounds < 250
         time.sleep(chance.uniform(0.1, 0.6))
         wait_until(
             lambda: len(fleet.working()) >= 3, COME_UP
@@ -51,10 +54,9 @@ def test_with_workers_killed_at_random_nothing_is_lost_and_only_what_was_in_flig
         killed_at[victim.pid] = time.monotonic()
         fleet.start(ready=False)
     client.ebb()
-    fleet.drain(60)
-    assert in_flight, "no kill met a delivery: nothing was shown"
+    fleet.drain()
     judge.kept(reruns_at_most=in_flight)
-    assert slowest_rerun(fleet, killed_at) <= LEASE + POLL + QUICK.max_delay + 2.0  # 2 s for two busy cores
+    assert slowest_rerun(fleet, killed_at) <= LEASE + POLL + QUICK.max_delay + BUSY
 
 
 def slowest_rerun(fleet: Fleet, killed_at: dict[int, float]) -> float:
@@ -226,7 +228,7 @@ def stall_one(fleet: Fleet, client: Client) -> None:
     fleet.drain()
     for process in fleet.alive():
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 # ── 6: a blocked event loop ─────────────────────────────────────────────────────
@@ -235,7 +237,7 @@ def stall_one(fleet: Fleet, client: Client) -> None:
 def test_a_blocked_event_loop_keeps_its_lease(fleet: Fleet, client: Client, judge: Judge) -> None:
     fleet.start(ready=False)
     fleet.start()
-    client.say(4 if LONG else 1, block=3 * LEASE)
+    client.say(4 if LONG else 1, block=2 * LEASE)
     fleet.drain()
     judge.kept(reruns_at_most=0)
     assert set(attempts_of(fleet)) == {1}
@@ -247,15 +249,15 @@ def test_a_blocked_event_loop_keeps_its_lease(fleet: Fleet, client: Client, judg
 def test_rolling_restarts_under_load_charge_no_attempt_and_run_nothing_twice(
     fleet: Fleet, client: Client, judge: Judge, chance: random.Random
 ) -> None:
-    fleet.start(ready=False)
-    fleet.start()
+    fleet.start(ready=False, BUSLOG_LEASE="15")  # of which nothing is shown here: a busy machine need not keep it
+    fleet.start(BUSLOG_LEASE="15")
     client.flow(60, seconds=0.1)
     for _ in range(50 if LONG else 2):
         time.sleep(chance.uniform(0.1, 0.4))
         leaving = fleet.alive()[0]
-        fleet.start()
+        fleet.start(BUSLOG_LEASE="15")
         leaving.send_signal(signal.SIGTERM)
-        assert leaving.wait(20) == 0, fleet.log(leaving)
+        assert leaving.wait(60) == 0, fleet.log(leaving)
     client.ebb()
     fleet.drain()
     judge.kept(reruns_at_most=0)
@@ -269,7 +271,7 @@ def test_a_restart_that_cuts_subscribers_off_releases_them_without_a_charge(
     client.say(5, seconds=1.5)
     wait_until(lambda: begun(fleet) == 5)
     hasty.send_signal(signal.SIGTERM)
-    assert hasty.wait(20) == 0, fleet.log(hasty)
+    assert hasty.wait(60) == 0, fleet.log(hasty)
     fleet.start()
     fleet.drain()
     judge.kept(reruns_at_most=5)

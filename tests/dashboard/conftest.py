@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Element
 
 from buslog.console import access
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand, TestServer
@@ -142,8 +142,7 @@ def dashboard_process(
 
     server: a module, and what it serves.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-m", *server, "--port", str(port), *options],

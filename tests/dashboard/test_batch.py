@@ -112,10 +112,10 @@ def test_what_is_no_such_file_is_refused_in_words(data: bytes, field: str, told:
 
 def test_a_million_rows_are_refused_quickly() -> None:
     data = b"shipmentId\n" + b"".join(b"%07d\n" % n for n in range(1_000_000))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(InvalidImport, match="10,000"):
         read(data)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_without_a_schema_cells_are_texts() -> None:

@@ -5,7 +5,6 @@ do by any road.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -35,6 +34,7 @@ from buslog.replays import Replays
 from buslog.rights import Role
 from tests.dashboard.conftest import SEE_SECONDS, Dashboard, dashboard_of
 from tests.dashboard.hands import Forger, settled
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import TestServer
@@ -50,8 +50,7 @@ PEOPLE: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """An OpenID provider in a process of its own, where everybody is who they say."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     users = [part for person in PEOPLE for part in ("--user-claims", json.dumps(person))]
     process = subprocess.Popen(
         [sys.executable, "-m", "oidc_provider_mock", "--host", "127.0.0.1", "--port", str(port), *users],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -19,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from buslog.console import frame
 from tests.acceptance.conftest import wait_until
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SHOP = """
@@ -65,8 +65,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def run(command: Path, folder: Path, *arguments: str) -> Iterator[str]:
     """A command that serves the dashboard, in a folder, with an embedded database; gives the dashboard's address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BUSLOG_", "PYTHON"))}
     with (folder / "said").open("wb") as said:

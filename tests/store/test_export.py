@@ -241,10 +241,10 @@ def test_the_memory_of_a_process_that_exports_stays_flat(dsn18: str, format_: st
 def test_an_export_outlives_the_time_out_of_the_screens(dsn18: str) -> None:
     fill(dsn18, 20_000)
     with db.connect(dsn18) as connection:
-        connection.execute("ALTER DATABASE " + connection.info.dbname + " SET statement_timeout = 200")
+        connection.execute("ALTER DATABASE " + connection.info.dbname + " SET statement_timeout = 500")
     chunks = stream(dsn18, Filter())
     first = next(chunks)
-    time.sleep(0.5)
+    time.sleep(0.8)
     assert len(read(iter([first, *chunks]))) == 20_000
 
 
@@ -257,7 +257,7 @@ def test_closing_an_export_cancels_the_copy(dsn18: str) -> None:
         assert watching.execute(running).fetchone() == (1,)
         began = time.monotonic()
         chunks.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert watching.execute(running).fetchone() == (0,)
 
 
@@ -279,7 +279,7 @@ def copies(dsn: str) -> int:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
@@ -300,7 +300,7 @@ def test_a_reader_who_leaves_while_the_database_still_looks_cancels_the_copy(dsn
         reading.start()
         wait_until(lambda: copies(dsn18) == 1)
         exported.close()
-        reading.join(timeout=5)
+        reading.join(timeout=30)
         assert not reading.is_alive()
         assert copies(dsn18) == 0
     assert not exported.progress.is_whole

@@ -63,8 +63,8 @@ def settle(
     )  # fmt: skip
 
 
-def only(insights: Insights, filter_: Filter | None = None) -> FailureGroup:
-    (group,) = insights.failure_groups(filter_ or Filter()).groups
+def only(insights: Insights, filter_: Filter | None = None, *, now: datetime | None = None) -> FailureGroup:
+    (group,) = insights.failure_groups(filter_ or Filter(), now=now).groups
     return group
 
 
@@ -283,10 +283,10 @@ def test_the_trend_counts_failures_when_they_failed(
     for hours in (0, 0, 2, 30, 24 * 20, 24 * 34, 24 * 36):
         by_hand.add_history("departed", (now - timedelta(hours=hours)).isoformat(), state="failed")
     fold(connection)
-    hourly = only(insights, Filter(range=Range.DAY))
+    hourly = only(insights, Filter(range=Range.DAY), now=now)
     assert (hourly.trend_step, len(hourly.trend)) == (timedelta(hours=1), 24)
     assert (hourly.trend[-1], hourly.trend[-3], sum(hourly.trend)) == (2, 1, 3)
-    daily = only(insights)
+    daily = only(insights, now=now)
     assert (daily.trend_step, len(daily.trend), sum(daily.trend), daily.trend[-21]) == (timedelta(days=1), 30, 5, 1)
     assert connection.execute("SELECT sum(failures) FROM buslog.failure_trend").fetchone() == (6,)
 

@@ -163,9 +163,9 @@ def test_a_connection_that_died_in_the_pool_is_not_given(
 
 
 def test_a_read_that_failed_leaves_a_connection_that_can_be_used(dsn: str) -> None:
-    opened = Insights(dsn, statement_timeout_ms=50)
+    opened = Insights(dsn, statement_timeout_ms=500)
     for once in (True, False):
         with pytest.raises(DatabaseUnavailable, match="Narrow"), opened._reading(once=once) as used:
-            used.execute("SELECT pg_sleep(1)")
+            used.execute("SELECT pg_sleep(30)")
         assert opened.page(Filter()).rows == []
     opened.close()

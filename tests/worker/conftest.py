@@ -27,8 +27,8 @@ def emitter(test_settings: Settings) -> Bus:
     return Bus(host=False, settings=test_settings)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Wait until something is true; fails with what it was last."""
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait until something is true; fails with what it was last. The limit is for a machine that is busy otherwise."""
     give_up_at = time.monotonic() + seconds
     while not (last := condition()):
         assert time.monotonic() < give_up_at, f"still {last!r} after {seconds} s"

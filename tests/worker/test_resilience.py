@@ -29,11 +29,10 @@ async def test_a_worker_whose_places_are_all_taken_does_not_spin(test_settings: 
     async with bus:
         for _ in range(4):
             await bus.emit("departed")
-        longest, last = 0.0, time.monotonic()
-        for _ in range(100):
-            await asyncio.sleep(0.01)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 0.5, "the event loop was blocked"
+        began = time.process_time()
+        await asyncio.sleep(1)
+        busy = time.process_time() - began
+    assert busy < 0.15, "of a second in which there was nothing to do"
 
 
 async def test_the_reconciliation_does_not_run_again_what_is_settled_meanwhile(bus: Bus) -> None:
@@ -120,7 +119,7 @@ async def test_plain_publishers_in_threads_do_not_deadlock_with_their_plain_sync
     async with bus:
         for _ in range(4):
             await bus.emit("departed")
-        await until(lambda: log_rows(connection, "state", "departed") == [("succeeded",)] * 4, 15)
+        await until(lambda: log_rows(connection, "state", "departed") == [("succeeded",)] * 4)
 
 
 async def test_a_subscriber_is_not_off_the_bus_because_the_database_was_away_for_a_moment(bus: Bus) -> None:

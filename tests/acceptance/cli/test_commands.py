@@ -19,6 +19,7 @@ from buslog.errors import Misconfigured
 
 from ..conftest import wait_until
 from .conftest import SHOP, Cli, value
+from .warm import Starter
 
 # ── help ────────────────────────────────────────────────────────────────────────
 
@@ -123,8 +124,10 @@ def test_a_wrong_setting_ends_with_2_and_names_the_variable(cli: Cli) -> None:
     assert "BUSLOG_LEASE" in done.error
 
 
-def test_without_a_schema_every_command_points_to_migrate_which_makes_it_once(empty_dsn: str, tmp_path: Path) -> None:
-    cli = Cli(empty_dsn, tmp_path)
+def test_without_a_schema_every_command_points_to_migrate_which_makes_it_once(
+    empty_dsn: str, tmp_path: Path, starter: Starter
+) -> None:
+    cli = Cli(empty_dsn, tmp_path, starter)
     done = cli("emit", "x")
     assert done.code == 2
     assert "Run `buslog migrate`" in done.error
@@ -133,8 +136,8 @@ def test_without_a_schema_every_command_points_to_migrate_which_makes_it_once(em
     assert cli("emit", "x").code == 0
 
 
-def test_a_bare_folder_gets_an_embedded_database_that_is_stopped_again(tmp_path: Path) -> None:
-    cli = Cli("", tmp_path)
+def test_a_bare_folder_gets_an_embedded_database_that_is_stopped_again(tmp_path: Path, starter: Starter) -> None:
+    cli = Cli("", tmp_path, starter)
     done = cli("emit", "x")
     assert done.code == 0, done.err
     assert f"Database: embedded PostgreSQL 18 in {tmp_path}/.buslog" in done.err
@@ -185,7 +188,7 @@ def test_an_unknown_command_and_a_payload_against_the_schema_are_refused(cli: Cl
 
 def test_a_command_that_nobody_runs_ends_with_1_and_says_so(cli: Cli, worker: Any) -> None:
     worker.send_signal(signal.SIGTERM)
-    worker.wait(timeout=20)
+    worker.wait(timeout=60)
     done = cli("run", "explode", "--wait", "0.5")
     assert done.code == 1
     assert done.error == "The command has not ended within 0.5 s; it is pending. No live worker runs it."
@@ -312,7 +315,7 @@ def test_a_worker_that_is_told_to_stop_lets_what_runs_finish_and_ends_with_0(
     cli("emit", "napped", '{"seconds": 2}')
     wait_until(lambda: value(connection, "SELECT count(*) FROM buslog.deliveries WHERE state = 'running'") == 1)
     worker.send_signal(number)
-    assert worker.wait(timeout=20) == 0
+    assert worker.wait(timeout=60) == 0
     assert value(connection, "SELECT state FROM buslog.log") == "succeeded"
 
 
@@ -324,4 +327,4 @@ def test_a_second_ctrl_c_ends_a_worker_at_once(cli: Cli, worker: Any, connection
         if b"Stopping" in line:
             break
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(timeout=2) == 130
+    assert worker.wait(timeout=15) == 130, "the grace is 30 s"

@@ -90,7 +90,7 @@ def test_an_import_that_is_interrupted_imports_nothing(cli: Cli, connection: db.
     process.stdin.flush()
     wait_until(lambda: connection.execute(IMPORTING).fetchone())
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert value(connection, "SELECT count(*) FROM buslog.messages") == 0
@@ -147,7 +147,7 @@ def test_a_reader_that_has_enough_ends_an_export_quietly(cli: Cli, connection: d
     process.stdout.close()
     told = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     assert told.startswith("Database: ")
     assert told.count("\n") == 1
     wait_until(lambda: value(connection, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%%'") == 0)

@@ -59,7 +59,7 @@ def test_a_run_that_fails_tells_on_both_streams(cli: Cli, worker: Any) -> None:
 
 def test_a_run_that_nobody_carries_out_in_time(cli: Cli, worker: Any) -> None:
     worker.send_signal(signal.SIGTERM)
-    worker.wait(timeout=20)
+    worker.wait(timeout=60)
     done = cli("run", "explode", "--wait", "0.2", "--json")
     assert (done.code, done.document["state"]) == (1, "pending")
     assert done.fields["limit"] == "0.2 s"
@@ -169,7 +169,7 @@ def test_a_worker_says_that_it_runs_and_logs_json(cli: Cli) -> None:
     started = json.loads(process.stdout.readline())
     assert started["worker"].endswith(f":{process.pid}")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     lines = [json.loads(line) for line in err.splitlines()]
     assert "The worker runs; Ctrl-C stops it." in [line["message"] for line in lines]

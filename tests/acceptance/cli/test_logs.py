@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from buslog import db
-from tests.freight import free_port
+from tests.ports import free_port
 
 from ..conftest import wait_until
 from .conftest import Cli, environment, value
@@ -42,7 +42,7 @@ def worked(cli: Cli, connection: db.Connection, **env: str) -> tuple[str, str]:
     message = cli("emit", "ordered").out.strip()
     wait_until(lambda: value(connection, "SELECT count(*) FROM buslog.ended_deliveries") == 2)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     return message, err.decode()
 
@@ -88,7 +88,7 @@ def test_the_dashboard_logs_json_too_and_says_where_it_is(cli: Cli) -> None:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == {"url": f"http://127.0.0.1:{port}"}
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert all(json.loads(line)["level"] for line in err.splitlines())
 
@@ -137,7 +137,7 @@ def test_a_worker_in_another_process_goes_on_with_the_trace(cli: Cli, connection
     run(cli, "traced.py", env)
     wait_until(lambda: spans.exists() and len(spans.read_text().splitlines()) == 3)
     worker.send_signal(signal.SIGTERM)
-    worker.communicate(timeout=20)
+    worker.communicate(timeout=60)
     found = [line.split("\t") for line in spans.read_text().splitlines()]
     assert sorted(name for _, name, _ in found) == ["emit mailed", "emit ordered", "process ordered"]
     assert len({trace for _, _, trace in found}) == 1

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from buslog import db
-from tests.freight import free_port
+from tests.ports import free_port
 
-from .conftest import Cli, environment
+from .conftest import Cli, Done, environment
 
 
 def test_doctor_says_what_to_do_and_ends_with_1_and_with_0_when_all_is_well(
@@ -50,7 +50,12 @@ def test_doctor_looks_at_a_database_without_a_schema(empty_cli: Cli) -> None:
 def test_doctor_sees_that_this_machines_clock_is_another(cli: Cli, shift: int, told: str) -> None:
     clock = f"import time\n_real = time.time\ntime.time = lambda: _real() + {shift}\n"
     (cli.folder / "sitecustomize.py").write_text(clock)
-    done = cli("doctor", "--json", env={"PYTHONPATH": f"{cli.folder}{os.pathsep}{environment(cli.dsn)['PYTHONPATH']}"})
+    path = f"{cli.folder}{os.pathsep}{environment(cli.dsn)['PYTHONPATH']}"
+    process = cli.start(
+        "doctor", "--json", env=environment(cli.dsn, PYTHONPATH=path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = process.communicate(timeout=60)
+    done = Done(process.returncode, out.decode(), err.decode())
     assert done.code == 1
     (finding,) = [f for f in done.document["findings"] if f["level"] != "ok"]
     assert finding["check"] == "clock"
@@ -82,5 +87,5 @@ def test_metrics_are_served_until_told_to_stop(cli: Cli, number: int, as_json: b
     taken = cli("metrics", "--serve", f"127.0.0.1:{port}")
     assert (taken.code, "is an address that can be listened on" in taken.error) == (2, True)
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, b"Traceback" in err) == (0, False)
