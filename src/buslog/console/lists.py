@@ -18,6 +18,7 @@ from buslog.filter import Filter
 from buslog.insights import FailureGroup, LiveWorker, Subscriber
 
 ROW_HEIGHT = 35  # pixels, with its line
+LIGHT = 155  # of 255
 LONG = 12  # letters: of more, some may not be seen
 
 _LINE = "1px solid rgba(128,136,152,.24)"
@@ -34,7 +35,7 @@ _STYLE = (
     ".list .right{text-align:right;font-variant-numeric:tabular-nums}"
     f".list a{{color:inherit;text-decoration:none;border:{_LINE};border-radius:6px;padding:2px 10px}}"
     ".list td:has(a){width:1px}.list a:hover{border-color:currentColor}"
-    ".list b{font-weight:400;border-radius:6px;padding:2px 8px}</style>"
+    ".list b{font-weight:400;border-radius:10px;padding:2px 8px}</style>"
 )
 
 
@@ -148,7 +149,10 @@ def _links(label: str, addresses: Sequence[str]) -> Column:
 
 
 def _badge(label: str, tone: str) -> str:
-    return f'<b style="background:{tone}33">{escape(label)}</b>'
+    """tone: as #RRGGBB. On a light one the letters are dark."""
+    light = sum(share * int(tone[at : at + 2], 16) for at, share in ((1, 0.3), (3, 0.59), (5, 0.11)))
+    letters = "#1B2230" if light > LIGHT else "#FFFFFF"
+    return f'<b style="background:{tone};color:{letters}">{escape(label)}</b>'
 
 
 def _show(*columns: Column, alt: str, most_rows: int = 10) -> None:
