@@ -135,11 +135,15 @@ if page.rows:
             offer_new(newest)
         frame.refresh(on_click=forget_top)
         exporting.menu(filter_, words.ALL_ROWS)
-    markup.quiet(told())
+    counted = st.empty()
+    with counted:
+        markup.quiet(words.ROWS_BEING_COUNTED)
     over_time()
     tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
     pager(page)
     many.buttons(filter_)
+    with counted:  # last: the list need not wait for it
+        markup.quiet(told())
 elif cursors:
     st.button(words.NOTHING_MORE, on_click=turn_to_newest)
 else:

@@ -15,11 +15,11 @@ from buslog.console import (
     duty,
     filters,
     frame,
+    lists,
     markup,
     numbers,
     problems,
     shared,
-    tables,
     words,
 )
 from buslog.console.filters import FilterBar
@@ -166,9 +166,7 @@ def failures() -> None:
         in_time = words.ALL_IS_WELL if filter_.range is Range.ALL else words.WELL_IN.format(phrase=phrase)
         markup.quiet(words.NO_MATCHING_FAILURE if filter_.is_narrow else in_time)
         return
-    shown = tables.group_table(groups[:5], key="overview.groups")
-    if shown:
-        st.switch_page(frame.FAILURES, query_params=filters.explicit(replace(filter_, group=shown.fingerprint)))
+    lists.group_list(groups[:5], filter_)
     st.page_link(frame.FAILURES, label=words.ALL_FAILURES_LINK, icon=":material/arrow_forward:",
                  query_params=filters.explicit(filter_))  # fmt: skip
 
@@ -176,7 +174,7 @@ def failures() -> None:
 def workers(alive: list[LiveWorker]) -> None:
     st.subheader("Workers")
     if alive:
-        tables.worker_table(alive)
+        lists.worker_list(alive)
     else:
         markup.quiet(words.NO_WORKER)
         st.code(words.NO_WORKER_HOW, language="bash")

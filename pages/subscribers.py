@@ -12,6 +12,7 @@ from buslog.console import (
     filters,
     frame,
     holding,
+    lists,
     markup,
     numbers,
     problems,
@@ -47,12 +48,7 @@ def all_of_them() -> None:
             st.code(words.NO_SUBSCRIBERS_HOW, language="python")
         return
     worst_first = sorted(found, key=lambda one: (-one.trouble, -one.failed, -one.backlog, one.subscription))
-    pressed = tables.subscriber_table(
-        worst_first, key=f"subscribers.{hash(tuple(one.subscription for one in worst_first))}"
-    )
-    if pressed:
-        bar.change(replace(filter_, subscription=pressed.subscription))
-        st.rerun()
+    lists.subscriber_list(worst_first, filter_)
     markup.quiet(words.SUBSCRIBERS_NOTE.format(when=words.RANGE_PHRASES[filter_.range]))
 
 
@@ -127,10 +123,7 @@ def failures() -> None:
     if not groups:
         return
     st.subheader(words.FAILURES_BY_CAUSE)
-    shown = tables.group_table(groups[:SHOWN], key="subscribers.groups")
-    if shown:
-        narrowed = replace(filter_, group=shown.fingerprint)
-        st.switch_page(frame.FAILURES, query_params=filters.explicit(narrowed))
+    lists.group_list(groups[:SHOWN], filter_)
 
 
 def latest() -> None:

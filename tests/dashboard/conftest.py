@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,20 @@ def all_text(at: AppTest) -> str:
 
 def texts_of(at: AppTest, *kinds: str) -> list[str]:
     return [str(element.value) for kind in kinds for element in at.get(kind) if isinstance(element, Element)]
+
+
+def list_of(at: AppTest, label: str) -> list[dict[str, str]]:
+    """The rows of the first list in HTML that has this column, each by the labels of its columns."""
+    for html in texts_of(at, "html"):
+        heads = [_told(head) for head in re.findall(r"<th[^>]*>(.*?)</th>", html)]
+        if label in heads:
+            rows = re.findall(r"<tr>(<td.*?)</tr>", html)
+            return [dict(zip(heads, map(_told, re.findall(r"<td[^>]*>(.*?)</td>", row)), strict=True)) for row in rows]
+    return []
+
+
+def _told(html: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", "", html))
 
 
 # ── a real server and browser ───────────────────────────────────────────────────

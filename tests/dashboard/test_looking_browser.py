@@ -19,7 +19,7 @@ from buslog.message import DeliveryRef, State
 from buslog.notes import About, Notes
 from buslog.operations import Operations
 from tests.dashboard.conftest import Dashboard, dashboard_of
-from tests.dashboard.hands import OPEN, click_row, settled, tick_row
+from tests.dashboard.hands import settled, tick_row
 from tests.dashboard.test_failures import fail as failures_of
 from tests.dashboard.test_failures import group_of
 
@@ -79,7 +79,8 @@ def test_the_overview_leads_to_what_has_waited_longest_and_to_its_largest_cause_
     expect(page.get_by_role("heading", name="Event overseen")).to_be_visible()
     page.go_back()
     acknowledge = page.get_by_role("button", name=words.ACKNOWLEDGE)
-    click_row(page.get_by_test_id("stDataFrame").first, 0, x=OPEN, until=acknowledge)
+    page.get_by_role("link", name=words.OPEN_GROUP).first.click()
+    expect(acknowledge).to_be_visible()
     expect(page).to_have_url(re.compile("/failures\\?.*group="))
     expect(page.get_by_text("1 failed ·")).to_be_visible()
 
@@ -296,14 +297,52 @@ def test_subscribers_show_the_worst_first_with_their_figures_and_each_opens(dash
     Operations(bus.dsn, ANNA).pause("worst.mail", reason="it is being mended")
     bus.emit("worst", key="WORST-4")
     page.goto(f"{dashboard.address}/subscribers?range=1h")
-    grid = page.get_by_test_id("stDataFrame")
-    worst = grid.locator("tr", has_text="worst.mail")
+    worst = page.get_by_role("row", name="worst.mail")
     expect(worst).to_contain_text("100.0 %")
-    row = int(worst.get_attribute("aria-rowindex") or 0) - 2
-    click_row(grid, row, x=OPEN, until=page.get_by_role("heading", name="Subscriber worst.mail"))
+    worst.get_by_role("link", name=words.OPEN_SUBSCRIBER).click()
+    expect(page.get_by_role("heading", name="Subscriber worst.mail")).to_be_visible()
     expect(page.get_by_text("it is being mended. Its deliveries wait")).to_be_visible()
     for told in ("4.0/h", "95 % ", "100.0 %"):
         expect(page.get_by_text(told).first).to_be_visible()
+
+
+def test_a_link_in_a_list_turns_the_page_without_loading_it_anew_and_back_leads_back(
+    dashboard: Dashboard, page: Page
+) -> None:
+    dashboard.bus.subscribe("turned.mail", "turned")
+    page.goto(f"{dashboard.address}/subscribers?range=1h")
+    link = page.get_by_role("row", name="turned.mail").get_by_role("link", name=words.OPEN_SUBSCRIBER)
+    expect(link).to_be_visible()
+    page.evaluate("window.isTheSame = true")
+    link.click()
+    expect(page.get_by_role("heading", name="Subscriber turned.mail")).to_be_visible()
+    expect(page).to_have_url(re.compile("/subscribers\\?.*subscription=turned.mail"))
+    page.go_back()
+    expect(link).to_be_visible()
+    assert page.evaluate("window.isTheSame")
+    with page.context.expect_page() as opened:
+        link.click(modifiers=["ControlOrMeta"])
+    expect(opened.value.get_by_role("heading", name="Subscriber turned.mail")).to_be_visible()
+    expect(link).to_be_visible()
+
+
+def test_the_head_of_a_column_sorts_a_list_by_its_figures_and_again_the_other_way(
+    dashboard: Dashboard, page: Page
+) -> None:
+    bus = dashboard.bus
+    for number, name in ((1, "sorted.one"), (10, "sorted.ten"), (2, "sorted.two")):
+        bus.subscribe(name, name)
+        for _ in range(number):
+            bus.emit(name)
+    page.goto(f"{dashboard.address}/subscribers?range=1h")
+    rows = page.get_by_role("row", name="sorted.")
+    expect(rows).to_have_count(3)
+    head = page.get_by_role("columnheader", name="Waiting")
+    for way, order in (("ascending", ["one", "two", "ten"]), ("descending", ["ten", "two", "one"])):
+        head.get_by_role("button").press("Enter")
+        expect(head).to_have_attribute("aria-sort", way)
+        for place, name in enumerate(order):
+            expect(rows.nth(place)).to_contain_text(f"sorted.{name}")
 
 
 # ── by keyboard ─────────────────────────────────────────────────────────────────

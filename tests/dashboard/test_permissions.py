@@ -13,7 +13,7 @@ from buslog.console import login, words
 from buslog.desk import Actor
 from buslog.people import People
 from buslog.rights import RIGHTS, Role
-from tests.dashboard.conftest import APP, Open, all_text
+from tests.dashboard.conftest import APP, Open, all_text, list_of
 from tests.unit.test_rights import GOOD
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def seen_by(open_page: Open, page: str, claims: dict[str, Any], **params: str) -
 
 
 def rights(at: AppTest) -> dict[str, str]:
-    table = at.dataframe[0].value
-    return dict(zip(table["What"], table["You may"], strict=True))
+    return {row["What"]: row["You may"] for row in list_of(at, "You may")}
 
 
 def test_without_a_login_whoever_is_at_this_machine_is_told_that_they_may_do_everything(open_page: Open) -> None:
@@ -99,7 +98,8 @@ def test_a_session_without_a_login_sees_nothing_but_the_way_to_it(
     if page != "overview":
         at.switch_page(f"pages/{page}.py").run()
     assert [button.label for button in at.button] == [words.LOG_IN]
-    assert len(at.dataframe) == 0
+    assert not at.dataframe
+    assert not at.get("html")
     assert "S-42" not in all_text(at)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from buslog.console import access, shared
+from buslog.console import access, shared, words
 from buslog.insights import Page
 from buslog.masking import MASKED
 from tests.dashboard.conftest import Dashboard
@@ -46,6 +46,18 @@ def test_a_refresh_is_one_run_of_few_messages(dashboard: Dashboard) -> None:
         kinds = [message.WhichOneof("type") for message in one.messages]
         assert kinds.count("new_session") == 1
         assert len(one.messages) < 55
+
+
+def test_the_list_of_the_log_goes_to_the_browser_before_its_rows_are_counted(dashboard: Dashboard) -> None:
+    dashboard.bus.emit("departed", key="S-4")
+    with reader(dashboard.address) as one:
+        one.open("log")
+        elements = [message.delta.new_element for message in one.messages if message.HasField("delta")]
+        (shown,) = [place for place, element in enumerate(elements) if element.HasField("dataframe")]
+        said = {element.html.body: place for place, element in enumerate(elements) if element.HasField("html")}
+        (counted,) = [place for body, place in said.items() if " message" in body and " row" in body]
+        assert any(words.ROWS_BEING_COUNTED in body and place < shown for body, place in said.items())
+        assert shown < counted
 
 
 @pytest.fixture

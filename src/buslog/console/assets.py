@@ -11,6 +11,7 @@ import gzip
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -28,13 +29,12 @@ _FOREVER = b"public, max-age=31536000, immutable"  # each name carries the hash 
 WIDGETS = ("Button", "ButtonGroup", "Html", "Multiselect", "PageLink", "Selectbox", "TextInput")
 _LIST = (*WIDGETS, "DataFrame")
 OF_PAGES: Mapping[str, tuple[str, ...]] = {
-    "": (*_LIST, "Checkbox", "Metric", "PlotlyChart"),
+    "": (*WIDGETS, "Checkbox", "Metric", "PlotlyChart"),
     "failures": _LIST,
     "log": _LIST,
-    "subscribers": _LIST,
     "audit": (*_LIST, "Checkbox"),
-    "permissions": _LIST,
 }
+_SCRIPT = Path(str(resources.files("buslog.console"))) / "page.js"
 FONT = "MaterialSymbols-Rounded"  # of the icons; the letters' font is in Streamlit's page
 
 
@@ -143,6 +143,7 @@ def _with_hints(html: str, addresses: Iterable[str]) -> str:
             lines.append(f'<link rel="preload" as="style" crossorigin href="{address}">')
         else:
             lines.append(f'<link rel="preload" as="font" type="font/woff2" crossorigin href="{address}">')
+    lines.append(f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>")
     return html.replace("</head>", "\n".join([*lines, "</head>"]), 1)
 
 

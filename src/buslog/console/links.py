@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -17,6 +18,11 @@ def message(message_id: UUID, **more: str) -> str:
 
 def key(key: str, **more: str) -> str:
     return f"key?{urlencode({'key': key, **more})}"
+
+
+def to(page: str, params: Mapping[str, str | list[str]]) -> str:
+    """Any other page, with its parameters."""
+    return f"{page}?{urlencode(params, doseq=True)}"
 
 
 def html_of_key(of: str) -> str:

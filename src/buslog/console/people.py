@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from buslog.console import access, acting, clock, login, markup, tables, words
+from buslog.console import access, acting, clock, lists, login, markup, words
 from buslog.errors import BuslogError
 from buslog.insights import Person
 from buslog.rights import RIGHTS, Role
@@ -45,7 +45,7 @@ def show_rights() -> None:
     """The table of rights, with yes and no for the role of this session."""
     st.subheader(words.WHAT_YOU_MAY)
     role = access.role()
-    tables.rights_table(
+    lists.rights_list(
         [
             (words.VERBS[verb], words.MAY if role.covers(least) else words.MAY_NOT, f"{words.ROLES[least][0]} {least}")
             for verb, least in RIGHTS.items()
@@ -58,7 +58,7 @@ def show_everybody() -> None:
     st.subheader(words.PEOPLE)
     found = access.insights().people()
     if found:
-        tables.people_table(
+        lists.people_list(
             [
                 (p.person, p.name, f"{words.ROLES[p.role][0]} {p.role}", words.BY_HAND if p.given else words.BY_LOGIN,
                  _ago(p.last_seen))

@@ -1,9 +1,9 @@
-"""Tables of deliveries. A grid shows cells literally; its own sort and search act on the page that is shown."""
+"""Long tables. A grid shows cells literally; its own sort and search act on the page that is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -11,14 +11,13 @@ from uuid import UUID
 import pyarrow as pa
 import streamlit as st
 
-from buslog.console import auditing, clock, filter_links, frame, numbers, words
-from buslog.insights import AuditRow, FailureGroup, Item, LiveWorker, LogRow, Subscriber, Trouble
+from buslog.console import auditing, clock, filter_links, frame, words
+from buslog.insights import AuditRow, Item, LogRow
 from buslog.message import State
 
 ROW_HEIGHT = 34
 WIDEST, NARROWEST = 300, 149  # pixels, of a column of texts
 ROOM = 1126  # pixels, of a page at 1280
-ROOM_HALF = 542  # of two columns alike
 TICKS = 34  # the boxes that select rows
 
 
@@ -60,26 +59,6 @@ def log_table(rows: Sequence[LogRow], *, key: str, key_field: str, are_failed: b
     return [rows[at] for at in chosen["selection"]["rows"] if at < len(rows)] if are_failed else []
 
 
-def group_table(groups: Sequence[FailureGroup], *, key: str) -> FailureGroup | None:
-    """Groups of failures; gives back the one whose button was pressed."""
-    click = f"{key}.show"
-    columns = {
-        "show": Column(
-            [words.OPEN_GROUP] * len(groups),
-            64,
-            lambda width: st.column_config.ButtonColumn("", key=click, width=width),
-        ),
-        "failed": _text("Failed", [str(group.count) for group in groups], right=True),
-        "status": _text("Status", [words.status_label(group.status) for group in groups]),
-        "error": _text("Error", [f"{group.error_type}: {group.sample}" for group in groups]),
-        "name": _text("Name", [words.some(group.names) for group in groups]),
-        "subscription": _text("Subscriber", [words.some(map(words.short, group.subscriptions)) for group in groups]),
-    }
-    _grid(columns, key=key, room=ROOM, most_rows=10, alt="Failures grouped by cause")
-    pressed = st.session_state.get(click)
-    return groups[pressed.row] if pressed and pressed.row < len(groups) else None
-
-
 def item_table(items: Sequence[Item], *, key: str, key_field: str, is_stopped: bool) -> None:
     """Deliveries of a run, a button each that opens its message."""
     columns = {
@@ -99,67 +78,6 @@ def _why(item: Item) -> str:
     told = (item.reason or item.error_type, "tried first" if item.is_canary else "",
             "superseded" if item.superseded and item.reason != "superseded" else "")  # fmt: skip
     return ", ".join(filter(None, told))
-
-
-def worker_table(workers: Sequence[LiveWorker]) -> None:
-    columns = {
-        "worker": _text("Worker", [worker.worker for worker in workers]),
-        "version": _text("Version", [worker.version or "–" for worker in workers]),
-        "running": _number("Running", [worker.running for worker in workers]),
-        "started": _text("Started", [clock.ago(worker.started_at) for worker in workers]),
-        "hosts": _text("Hosts", [", ".join(map(words.short, worker.hosts)) or "nothing" for worker in workers]),
-    }
-    _grid(columns, key="workers", room=ROOM, most_rows=8, alt="Workers whose lease holds, and what they host")
-
-
-def subscriber_table(subscribers: Sequence[Subscriber], *, key: str) -> Subscriber | None:
-    """Subscriptions, the worst first; gives back the one whose button was pressed."""
-    click = f"{key}.show"
-    columns = {
-        "show": Column(
-            ["Open"] * len(subscribers), 64, lambda width: st.column_config.ButtonColumn("", key=click, width=width)
-        ),
-        "subscription": _text("Subscriber", [words.short(one.subscription) for one in subscribers]),
-        "trouble": _badges(
-            "Now", [[words.TROUBLES[one.trouble]] for one in subscribers],
-            {words.TROUBLES[trouble]: words.TROUBLE_TONES[trouble] for trouble in Trouble}, width=106,
-        ),
-        "mode": _text("Mode", [str(one.mode) for one in subscribers]),
-        "ended": _text("Ended", [numbers.rate(one) for one in subscribers], right=True),
-        "failed": _number("Failed", [one.failed for one in subscribers], width=60),
-        "rate": _text("Fail rate", [numbers.share(one.failure_rate) for one in subscribers], right=True),
-        **{
-            share: _text(share, [clock.lasted(took) if took else "–" for took in lasted], right=True)
-            for share, lasted in (
-                ("p50", [one.p50 for one in subscribers]),
-                ("p95", [one.p95 for one in subscribers]),
-                ("p99", [one.p99 for one in subscribers]),
-            )
-        },
-        "backlog": _number("Waiting", [one.backlog for one in subscribers]),
-        "oldest": _text(
-            "Oldest", [clock.lasted(clock.now() - one.oldest) if one.oldest else "" for one in subscribers], right=True
-        ),
-        "workers": _number("Workers", [one.live_workers for one in subscribers], width=66),
-        # Its own page tells them whole: here they give way to who it is.
-        "names": replace(_text("Names", [", ".join(one.names) for one in subscribers]), width=100),
-    }  # fmt: skip
-    _grid(columns, key=key, room=ROOM, most_rows=20, alt="Subscribers, what is wrong with them and their figures")
-    pressed = st.session_state.get(click)
-    return subscribers[pressed.row] if pressed and pressed.row < len(subscribers) else None
-
-
-def rights_table(rows: Sequence[tuple[str, str, str]]) -> None:
-    """What, whether, and from which role on."""
-    labels = ("What", "You may", "From")
-    columns = {label: _text(label, [row[place] for row in rows]) for place, label in enumerate(labels)}
-    _grid(columns, key="rights", room=ROOM_HALF, alt="What each role may do, and whether yours may")
-
-
-def people_table(rows: Sequence[tuple[str, str, str, str, str]]) -> None:
-    labels = ("Person", "Name", "Role", "Given", "Last seen")
-    columns = {label: _text(label, [row[place] for row in rows]) for place, label in enumerate(labels)}
-    _grid(columns, key="people", room=ROOM_HALF, most_rows=10, alt="People and their roles, seen last first")
 
 
 def audit_table(rows: Sequence[AuditRow], *, key: str, key_field: str, on_open: Callable[[int], None]) -> None:
@@ -204,10 +122,6 @@ def _text(label: str, values: Sequence[str], *, right: bool = False) -> Column:
 def _pixels(text: str) -> int:
     """About how wide a text is."""
     return round(sum(8.3 if letter.isupper() else 6.5 for letter in text[:100]))
-
-
-def _number(label: str, values: Sequence[int], *, width: int = 70) -> Column:
-    return Column(values, width, lambda width: st.column_config.NumberColumn(label, width=width, format="localized"))
 
 
 def _time(label: str, values: Sequence[datetime | None]) -> Column:
@@ -289,9 +203,7 @@ def _error(row: LogRow) -> str:
     return f"{row.last_error_type}: {row.last_error or ''}" if row.last_error_type else ""
 
 
-def _grid(
-    columns: dict[str, Column], *, key: str, alt: str, room: int, most_rows: int = 50, can_select: bool = False
-) -> Any:
+def _grid(columns: dict[str, Column], *, key: str, alt: str, room: int, can_select: bool = False) -> Any:
     widths = _fitted(columns, room)
     data = pa.table({name: pa.array(column.values) for name, column in columns.items()})
     return st.dataframe(
@@ -299,7 +211,7 @@ def _grid(
         key=key,
         hide_index=True,
         row_height=ROW_HEIGHT,
-        height=(min(data.num_rows, most_rows) + 1) * ROW_HEIGHT + 3,
+        height=(data.num_rows + 1) * ROW_HEIGHT + 3,
         on_select="rerun" if can_select else "ignore",
         selection_mode="multi-row",
         column_config={name: column.config(widths[name]) for name, column in columns.items()},
