@@ -244,5 +244,5 @@ def measure(bench: Bench, work: Work, subjects: list[str], runs: int) -> list[Ro
             else:
                 values_of_row = [values[row] for values in found[name]]
                 spread = max(values_of_row) - min(values_of_row)
-                rows.append(Row(row, name, median(values_of_row), spread, unit, runs))
+                rows.append(Row(row, name, float(median(values_of_row)), spread, unit, runs))
     return rows
