@@ -219,7 +219,7 @@ async def fetch(
             else:
                 await _execute_both(cursor, name, values, then)
         except psycopg.Error as error:
-            if error.sqlstate not in ROLLED_BACK or time == TIMES:
+            if error.sqlstate not in ROLLED_BACK or time == TIMES or not is_idle(cursor.connection):
                 raise
             await asyncio.sleep(random.uniform(0, 0.01 * time))  # noqa: S311  (jitter)
         else:
@@ -231,20 +231,35 @@ async def fetch(
 async def _execute_both(cursor: AsyncCursor, name: str, values: Sequence[Any] | Mapping[str, Any], then: str) -> None:
     """Both are on their way at once, each in a transaction of its own. What becomes of the second changes nothing.
 
-    The answer of the first is no proof yet: its commit comes after it, and may fail. It has committed when the second
-    was carried out, or when all answers are in: a commit that fails makes one more of them than the driver looks for.
+    The answer of the first is no proof yet: its commit comes after it, and may fail. A commit that fails makes one more
+    answer than the driver looks for, so that what it says of the second, or of the connection, is no proof either.
     """
-    connection, before = cursor.connection, cursor.pgresult
+    connection, before, commit = cursor.connection, cursor.pgresult, _Commit()
     second = connection.cursor()
     try:
         async with connection.pipeline() as pipeline:
             await cursor.execute(query(name), values, prepare=True)
-            pipeline._enqueue_sync()  # noqa: SLF001  (ends the first transaction; the public `sync` waits for its answer)
+            pipeline.command_queue.append(connection.pgconn.pipeline_sync)
+            pipeline.result_queue.append((cast("AsyncCursor", commit), None))
             await second.execute(query(then), prepare=True)
-    except psycopg.Error:
+    except (psycopg.Error, IndexError) as error:
         is_answered = cursor.pgresult is not None and cursor.pgresult is not before
-        if not (is_answered and (second.statusmessage or is_idle(connection))):
-            raise
+        if not (is_answered and commit.is_done):
+            raise commit.refusal or error from None
+
+
+class _Commit:
+    """Stands where the driver expects the end of a transaction (its public `sync` waits for it), and reads it."""
+
+    is_done = False
+    refusal: psycopg.Error | None = None
+
+    def _check_results(self, results: Sequence[psycopg.pq.abc.PGresult]) -> None:
+        if results[0].status == psycopg.pq.ExecStatus.FATAL_ERROR:
+            self.refusal = psycopg.errors.error_from_result(results[0])
+
+    def _set_results(self, results: Sequence[psycopg.pq.abc.PGresult]) -> None:
+        self.is_done = results[0].status == psycopg.pq.ExecStatus.PIPELINE_SYNC
 
 
 def connect_to_read(dsn: str) -> Connection:

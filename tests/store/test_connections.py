@@ -287,6 +287,27 @@ TRIGGER_OF_SOMEBODY: LiteralString = """
 """
 
 
+@pytest.fixture(params=["never", "at the notification", "at the end"])
+def held_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is held up for a moment in mid-emit, and then finds more answers at once."""
+    execute, leave = psycopg.AsyncCursor.execute, psycopg.AsyncPipeline.__aexit__
+
+    async def execute_late(self: db.AsyncCursor, query: Any, *given: Any, **named: Any) -> Any:
+        if query == db.query("notify"):
+            time.sleep(0.02)
+        return await execute(self, query, *given, **named)
+
+    async def leave_late(self: psycopg.AsyncPipeline, *given: Any) -> None:
+        time.sleep(0.02)
+        await leave(self, *given)
+
+    if request.param == "at the notification":
+        monkeypatch.setattr(psycopg.AsyncCursor, "execute", execute_late)
+    elif request.param == "at the end":
+        monkeypatch.setattr(psycopg.AsyncPipeline, "__aexit__", leave_late)
+
+
+@pytest.mark.usefixtures("held_up")
 async def test_an_emit_whose_commit_fails_is_not_confirmed_because_it_had_been_answered(
     dsn: str, connection: db.Connection
 ) -> None:
@@ -296,16 +317,18 @@ async def test_an_emit_whose_commit_fails_is_not_confirmed_because_it_had_been_a
     store = Store(dsn)
     await store.open()
     try:
-        for stored in (1, 2):
-            with pytest.raises(DatabaseUnavailable):
+        for stored in range(1, 6):
+            with pytest.raises(DatabaseUnavailable) as raised:
                 await store.emit_many([Said("departed", "{}")], notifying=True)
+            assert not isinstance(raised.value, OutcomeUnknown)
             assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (stored,)
             await store.emit_many([Said("departed", "{}")], notifying=True)
     finally:
         await store.close()
-    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (3,)
+    assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (6,)
 
 
+@pytest.mark.usefixtures("held_up")
 async def test_a_notification_whose_commit_fails_changes_nothing_for_the_emit(
     dsn: str, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
