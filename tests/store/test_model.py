@@ -192,6 +192,20 @@ class Model:
         return moved
 
 
+OUTCOMES = st.sampled_from([
+    Outcome(State.SUCCEEDED),
+    Outcome(State.FAILED, error_type="Fail", error="not worth retrying"),
+    Outcome(State.SUCCEEDED, result='{"updated": 3}'),
+    Outcome(State.FAILED, error_type="ValueError", error="broken"),
+    Outcome(State.CANCELLED, error_type="Cancel", error="no longer needed"),
+    Outcome(State.RETRYING, delay=0.0, error_type="ValueError", error="broken"),
+    Outcome(State.RETRYING, delay=LATER, error_type="ValueError", error="broken"),
+    Outcome(State.PENDING),
+])  # fmt: skip
+# What is drawn must not hang on what the database did: it claims in any order. So places are drawn, taken modulo.
+PLACES = st.integers(0, 59)
+
+
 class BusMachine(RuleBasedStateMachine):
     """Two workers played by hand, and a person."""
 
@@ -292,18 +306,19 @@ class BusMachine(RuleBasedStateMachine):
             delivery.attempt += 1
             counted = (delivery.attempt, delivery.generation, delivery.repeats)
             assert (claimed.attempt, claimed.generation, claimed.repeats) == counted
-        self.claims += claims
+        order = list(self.model.deliveries)
+        self.claims += sorted(claims, key=lambda claimed: order.index(self.key(claimed)))
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
+    @rule(picked=st.lists(st.tuples(PLACES, OUTCOMES), min_size=1, max_size=3))
+    def settle(self, picked: list[tuple[int, Outcome]]) -> None:
         """Outcomes of claims, old ones too: those are stale, above all when their delivery runs again."""
         running = [c for c in self.claims if self.model.deliveries[self.key(c)].state == "running"]
-        candidates = st.sampled_from(running) if running else st.sampled_from(self.claims[-6:])
-        chosen = data.draw(st.lists(candidates, min_size=1, max_size=3, unique_by=self.key), "claims")
+        candidates = running or self.claims[-6:]
+        chosen = {self.key(claimed): (claimed, outcome) for claimed, outcome in
+                  ((candidates[place % len(candidates)], outcome) for place, outcome in picked)}  # fmt: skip
         settlements, expected = [], set()
-        for claimed in chosen:
-            outcome = data.draw(OUTCOMES, "outcome")
+        for claimed, outcome in chosen.values():
             settlements.append(Settlement(claimed.message_id, claimed.subscription_id, claimed.fence, outcome))
             if self.model.settle(claimed, self.names[claimed.subscription_id], outcome):
                 expected.add(claimed.fence)
@@ -346,14 +361,14 @@ class BusMachine(RuleBasedStateMachine):
     @rule(
         verb=st.sampled_from(["replay", "replay", "run_now", "run_now", "cancel"]),
         is_whole=st.booleans(),
-        data=st.data(),
+        picked=st.lists(st.tuples(PLACES, st.booleans()), min_size=1, max_size=3),
     )
-    def operate(self, verb: str, is_whole: bool, data: st.DataObject) -> None:
-        """Whole: all deliveries of the first one's message."""
-        fit = sorted(key for key, d in self.model.deliveries.items() if d.allows(verb))
-        known = sorted(self.model.deliveries)
-        candidates = st.sampled_from(fit) | st.sampled_from(known) if fit else st.sampled_from(known)
-        keys = data.draw(st.lists(candidates, min_size=1, max_size=3, unique=True), "deliveries")
+    def operate(self, verb: str, is_whole: bool, picked: list[tuple[int, bool]]) -> None:
+        """Of those that fit, or of all. Whole: all deliveries of the first one's message."""
+        known = list(self.model.deliveries)
+        fit = [key for key in known if self.model.deliveries[key].allows(verb)] or known
+        among = [(place, fit if is_fit else known) for place, is_fit in picked]
+        keys = list(dict.fromkeys(candidates[place % len(candidates)] for place, candidates in among))
         if is_whole:
             keys = [key for key in known if key[0] == keys[0][0]]
         expected = getattr(self.model, verb)(keys)
@@ -411,18 +426,6 @@ class BusMachine(RuleBasedStateMachine):
             self.run(self.store.close())
             self.connection.close()
             self.runner.close()
-
-
-OUTCOMES = st.sampled_from([
-    Outcome(State.SUCCEEDED),
-    Outcome(State.FAILED, error_type="Fail", error="not worth retrying"),
-    Outcome(State.SUCCEEDED, result='{"updated": 3}'),
-    Outcome(State.FAILED, error_type="ValueError", error="broken"),
-    Outcome(State.CANCELLED, error_type="Cancel", error="no longer needed"),
-    Outcome(State.RETRYING, delay=0.0, error_type="ValueError", error="broken"),
-    Outcome(State.RETRYING, delay=LATER, error_type="ValueError", error="broken"),
-    Outcome(State.PENDING),
-])  # fmt: skip
 
 
 # Hypothesis tells a time-out as a flaky example, which reads like a broken promise. The long form takes two minutes,
