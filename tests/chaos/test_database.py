@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from buslog import db
+from buslog.config import settings
 from buslog.errors import DatabaseUnavailable
 from buslog.execution import Outcome
+from buslog.floors import Floors
 from buslog.message import State
 from buslog.store import POOL_SIZE, Said, Settlement, Store
 
@@ -32,6 +34,7 @@ DONE = Outcome(State.SUCCEEDED)
 # Seconds from the database's first answer to the next emit and the next run, at most: 0.06 to 2 are usual, and the rest
 # is for busy cores. Left to a pool that has given up, it would be for ever.
 RECONNECTED = 8.0 + BUSY
+SMALL = 25  # deliveries of a claim
 
 
 @pytest.fixture
@@ -262,13 +265,16 @@ def test_an_old_snapshot_under_load_does_not_slow_claims_down(fleet: Fleet, clie
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SELECT count(*) FROM buslog.deliveries")
         loaded = claim_times(fleet.dsn, seconds)
-    measure = p99 if LONG else statistics.median  # of two seconds the slowest hundredth is what the machine was doing
-    print(f"claim {measure(baseline):.2f} → {measure(loaded):.2f} ms")  # noqa: T201
-    assert measure(loaded) < 3 * measure(baseline)
+    # Of two seconds the slowest hundredth is what the machine was doing.
+    for measure in (statistics.median, p99) if LONG else (statistics.median,):
+        print(f"claim {measure(baseline):.2f} → {measure(loaded):.2f} ms")  # noqa: T201
+        assert measure(loaded) < 3 * measure(baseline)
 
 
 def claim_times(dsn: str, seconds: float) -> list[float]:
-    """Milliseconds that each claim of 100 took, with a load of emits and settles beside it."""
+    """Milliseconds that each claim took, as a worker makes it: with floors, and a look without them once a second.
+    Small ones, of which there are hundreds a second.
+    """
 
     async def load() -> list[float]:
         store = Store(dsn)
@@ -277,13 +283,14 @@ def claim_times(dsn: str, seconds: float) -> list[float]:
             await store.register(subscription, "") for subscription in bus._registry if subscription.id == "work"
         ]
         worker = await store.enter("host:1", "", [number], 2 * seconds)
-        times = []
+        times, floors = [], Floors(settings().poll)
         give_up_at = time.monotonic() + seconds
         while time.monotonic() < give_up_at:
-            await store.emit_many([Said("work", "{}")] * 100)
+            await store.emit_many([Said("work", "{}")] * SMALL)
             began = time.perf_counter()
-            claims = await store.claim(worker, [number], 100)
+            claims = await store.claim(worker, [number], SMALL, floors.below([number]))
             times.append((time.perf_counter() - began) * 1000)
+            floors.claimed(claims)
             settlements = [Settlement(c.message_id, c.subscription_id, c.fence, DONE) for c in claims]
             await store.settle(settlements, "host:1", "")
         await store.leave(worker)
