@@ -15,7 +15,7 @@ from buslog.desk import Desk
 from buslog.errors import DatabaseUnavailable, InvalidFilter, NotFound, OperationRefused
 from buslog.filter import Filter
 from buslog.insights import Count, aggregates
-from buslog.insights.rows import log_rows
+from buslog.insights.rows import frozen_set
 from buslog.insights.runs import (
     Item,
     ItemState,
@@ -110,9 +110,7 @@ class Replays(Desk):
         taken = takes(filter_, verb)
         with db.connect_to_read(self._dsn) as reading, db.translated(self._dsn):
             others = _others(reading, filter_, taken, moment)
-            rows = log_rows(replace(filter_, states=taken), moment)
-            columns = (rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation, rows.d.c.state)
-            query = rows.oldest_first(rows.select(*columns)).limit(MOST + 1)
+            query = frozen_set(replace(filter_, states=taken), moment).limit(MOST + 1)
             found = composed(query).on(reading, {}).fetchall()
         return self._frozen(filter_, verb, found[:MOST], others, is_capped=len(found) > MOST)
 
@@ -254,7 +252,9 @@ class Replays(Desk):
     ) -> Preview:  # fmt: skip
         values = {"verb": verb, "filter": filter_text(filter_), "failed_of": failed_of, "rest_of": rest_of,
                   "is_selected": is_selected, "actor": self._actor.name}  # fmt: skip
-        with self._transaction("preview") as connection:
+        is_replay = verb is Verb.REPLAY
+        with ThreadPoolExecutor(max_workers=1) as beside, self._transaction("preview") as connection:
+            causing = beside.submit(self._caused, found) if is_replay else None
             made = connection.execute(db.query("preview_run"), values).fetchone()
             assert made is not None
             run, cutoff = made
@@ -265,30 +265,43 @@ class Replays(Desk):
             )
             oldest = connection.execute(db.query("preview_oldest"), (run,)).fetchone()
             frozen = self._run(connection, run)
-        marked, caused = self._hints(run) if verb is Verb.REPLAY else ([(0,)], [])
+            superseded = self._superseded(connection, run) if is_replay else 0
         return Preview(
             run, verb, filter_, is_selected, sum(subscriptions.values()), subscriptions, frozen.again,
-            {**skipped, **others}, marked[0][0] if marked else None,
-            None if caused is None else [Caused(name, Kind(kind), number) for name, kind, number in caused],
-            oldest[0] if oldest else None, cutoff, is_capped,
+            {**skipped, **others}, superseded, causing.result() if causing else [], oldest[0] if oldest else None,
+            cutoff, is_capped,
         )  # fmt: skip
 
-    def _hints(self, run: int) -> list[list[tuple[Any, ...]] | None]:
-        """What is superseded, and what was caused: at the same time, as each reads much of the log."""
-        with ThreadPoolExecutor(max_workers=2) as both:
-            return list(both.map(self._bounded, ("mark_superseded", "caused_by"), (run, run)))
+    def _superseded(self, connection: db.Connection, run: int) -> int | None:
+        """How many of a set are superseded; marks them. None where that takes too long: the set goes without."""
+        try:
+            with connection.transaction():
+                (marked,) = self._bounded(connection, "mark_superseded", (run,))
+        except DatabaseUnavailable:
+            if connection.closed:
+                raise
+            return None
+        number: int = marked[0]
+        return number
 
-    def _bounded(self, name: str, run: int) -> list[tuple[Any, ...]] | None:
-        """A hint alone: where it takes too long, the preview goes without."""
+    def _caused(self, found: Sequence[Any]) -> list[Caused] | None:
+        """What a set has caused, looked for while it is frozen: each reads much of the log. None where it takes too
+        long.
+        """
         with db.connect(self._dsn) as connection:
             try:
-                with db.translated(self._dsn):
-                    connection.execute(f"SET statement_timeout = {db.LOOK_MS:d}")
-                    return connection.execute(db.query(name), (run,)).fetchall()
+                rows = self._bounded(connection, "caused_by", ([row[0] for row in found], [row[1] for row in found]))
             except DatabaseUnavailable:
                 if connection.closed:
                     raise
                 return None
+        return [Caused(name, Kind(kind), number) for name, kind, number in rows]
+
+    def _bounded(self, connection: db.Connection, name: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """A hint, within the time-out of a look."""
+        with db.translated(self._dsn):
+            connection.execute(f"SET statement_timeout = {db.LOOK_MS:d}")
+            return connection.execute(db.query(name), values).fetchall()
 
 
 def _nothing_to_send(skipped: int) -> OperationRefused:

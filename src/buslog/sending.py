@@ -12,7 +12,8 @@ from buslog.store import Store
 
 log = logging.getLogger("buslog.worker")
 
-STEP = 1_000  # deliveries sent in one transaction
+STEP = 1_000  # deliveries sent in one transaction, at most
+FIRST_STEP = 100  # of a run; each is twice the one before, so that what is sent first runs while the next step is made
 SHORTEST_WAIT = 0.05  # seconds, where another worker is at the only run that is due
 
 
@@ -33,11 +34,13 @@ class Sending:
 
     async def run(self) -> None:
         """Until cancelled."""
+        places = FIRST_STEP
         while True:
             self._started.clear()
             wait = self._every
             try:
-                step = await self._store.carry_on(STEP)
+                step = await self._store.carry_on(places)
+                places = min(2 * places, STEP) if step.moved else FIRST_STEP
                 if step.moved:
                     self._sent()
                 if step.next_in is not None:

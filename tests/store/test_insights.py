@@ -14,6 +14,8 @@ from buslog import db
 from buslog.errors import DatabaseUnavailable, InvalidFilter, Misconfigured
 from buslog.filter import Filter, Range
 from buslog.insights import Count, Cursor, Insights, LogRow
+from buslog.insights.rows import frozen_set
+from buslog.insights.statements import composed
 from buslog.message import State
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ FILTERS = [
     Filter(subscription="mail.notify"),
     Filter(subscription="mail.notify", states=(State.FAILED,)),
     Filter(subscription="unknown"),
+    Filter(subscription="unknown", states=(State.FAILED,)),
+    Filter(states=(State.FAILED,), since=datetime(2012, 1, 1, tzinfo=UTC), until=datetime(2013, 1, 1, tzinfo=UTC)),
+    Filter(states=(State.FAILED,), range=Range.DAY),
     Filter(error_type="CarrierTimeout"),
     Filter(error_type="CarrierTimeout", states=(State.RETRYING,)),
     Filter(since=datetime(2011, 1, 1, tzinfo=UTC), until=datetime(2012, 3, 1, 10, tzinfo=UTC)),
@@ -118,6 +123,10 @@ def check_agreement(insights: Insights, connection: db.Connection, filter_: Filt
     rows = all_pages(insights, filter_, size=3)
     assert Counter(map(in_short, rows)) == Counter(expected)
     assert [row.message_id for row in rows] == sorted((row[0] for row in expected), reverse=True)
+    frozen = composed(frozen_set(filter_, datetime.now(UTC))).on(connection, {}).fetchall()
+    assert frozen == sorted(frozen), "the oldest first"
+    names = {None: 0, **dict(connection.execute("SELECT subscription, id FROM buslog.subscriptions").fetchall())}
+    assert [(row[0], row[1], row[3]) for row in frozen] == sorted((row[0], names[row[1]], row[2]) for row in expected)
     assert insights.count(filter_) == Count(len(expected))
     tally = insights.tally(filter_)
     assert (tally.rows.value, tally.messages) == (len(expected), len({row[0] for row in expected}))

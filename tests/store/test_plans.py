@@ -5,13 +5,19 @@ The table is as bad as it gets: 20,000 dead rows that a snapshot held open elsew
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from buslog import db
+from buslog.filter import Filter, Range
+from buslog.insights.rows import frozen_set
+from buslog.insights.statements import composed
+from buslog.message import State
 
 DEAD = 20_000
 
@@ -188,6 +194,12 @@ def test_what_supersedes_is_found_without_a_look_at_what_else_its_key_has_seen(c
         before = _messages_fetched(connection)
         assert connection.execute("SELECT buslog.mark_superseded(%s)", row).fetchone() == (0,)
         assert _messages_fetched(connection) - before < 5
+
+
+def test_the_failed_that_a_run_freezes_are_found_without_a_look_at_the_log(connection: db.Connection) -> None:
+    statement = composed(frozen_set(Filter(states=(State.FAILED,), range=Range.WEEK), datetime.now(UTC)))
+    (plan,) = connection.execute(b"EXPLAIN (FORMAT JSON) " + statement.text, statement.fixed).fetchall()
+    assert set(re.findall(r"'Relation Name': '(\w+)'", str(plan))) == {"failures"}
 
 
 def _messages_fetched(connection: db.Connection) -> int:

@@ -439,6 +439,17 @@ async def test_a_crash_in_the_middle_of_a_step_leaves_nothing_of_it(
     assert item_states(replays, run) == {"sent": 3}
 
 
+@pytest.mark.parametrize(("verb", "waits"), [(Verb.REPLAY, "off"), (Verb.CANCEL, "on")])
+async def test_only_a_step_that_a_claim_comes_after_does_not_wait_for_its_disk(
+    scene: Scene, replays: Replays, connection: db.Connection, verb: Verb, waits: str
+) -> None:
+    await fail(scene, 1)
+    replays.start(replays.preview(FAILED, verb).run, reason="nobody will mend it", canary=0, undo=0)
+    with connection.transaction():
+        connection.execute("SELECT * FROM buslog.carry_on(1000)")
+        assert connection.execute("SHOW synchronous_commit").fetchone() == (waits,)
+
+
 async def test_many_are_cancelled_with_a_reason_and_leave_the_failures(
     scene: Scene, replays: Replays, connection: db.Connection
 ) -> None:

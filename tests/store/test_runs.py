@@ -76,8 +76,8 @@ async def test_what_was_caused_is_left_open_where_it_takes_too_long_to_find_out(
     scene: Scene, replays: Replays, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await send(scene, State.FAILED)
-    connection.execute("CREATE OR REPLACE FUNCTION buslog.caused_by(run bigint) RETURNS TABLE (name text,"
-                       " kind buslog.kind, messages bigint) LANGUAGE sql AS"
+    connection.execute("CREATE OR REPLACE FUNCTION buslog.caused_by(messages uuid[], subscriptions integer[])"
+                       " RETURNS TABLE (name text, kind buslog.kind, messages_caused bigint) LANGUAGE sql AS"
                        " 'SELECT pg_sleep(30)::text, NULL::buslog.kind, 1::bigint'")  # fmt: skip
     monkeypatch.setattr(db, "LOOK_MS", 100)
     found = replays.preview(FAILED)

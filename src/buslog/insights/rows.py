@@ -117,6 +117,27 @@ def shaped_rows(shape: Filter, ends: Ends | None = None, way: Way | None = None,
     return rows_of(shape, (shape.since, shape.until), ends or Ends(), way, is_counted=is_counted)
 
 
+def frozen_set(filter_: Filter, now: datetime) -> Select[Any]:
+    """Message, subscription, generation and state of the deliveries of a filter at a moment, the oldest first. What has
+    failed is read from the failures alone, unless the filter asks for what they do not tell: that saves a look at the
+    log for each of them. Raises as `log_rows` does.
+    """
+    if filter_ == Filter(
+        states=(State.FAILED,), subscription=filter_.subscription, group=filter_.group, range=filter_.range,
+        since=filter_.since, until=filter_.until,
+    ):  # fmt: skip
+        place = failures.c.message_id, failures.c.subscription_id
+        query = select(*place, failures.c.generation, literal(State.FAILED.value).label("state")).order_by(*place)
+        query = query.where(*id_clauses(failures.c.message_id, filter_.bounds(now)))
+        if filter_.subscription:
+            query = query.where(failures.c.subscription_id == subscription_number(filter_.subscription))
+        if filter_.group:
+            query = query.where(failures.c.fingerprint == bound("group", filter_.group, Text()))
+        return query
+    rows = log_rows(filter_, now)
+    return rows.oldest_first(rows.select(rows.m.c.id, rows.d.c.subscription_id, rows.d.c.generation, rows.d.c.state))
+
+
 def rows_of(filter_: Filter, bounds: Bounds, ends: Ends, way: Way | None, *, is_counted: bool) -> Rows:
     """Three forms of one query. A page reads its messages in order and looks up their deliveries, unless the states
     asked for are few among many and have their own index. What is counted reads whole ranges of both and joins

@@ -71,6 +71,7 @@ failures = table(
     "failures",
     column("message_id", Uuid()),
     column("subscription_id", Integer()),
+    column("generation", SmallInteger()),
     column("fingerprint", Text()),
     schema="buslog",
 ).alias("w")

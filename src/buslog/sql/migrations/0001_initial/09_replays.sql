@@ -64,6 +64,17 @@ CREATE TRIGGER forget_items AFTER DELETE ON buslog.replays REFERENCING OLD TABLE
     FOR EACH STATEMENT EXECUTE FUNCTION buslog.forget_items();
 
 -- ── preview ───────────────────────────────────────────────────────────────────
+-- Of each subscription, why no run of a verb sends its deliveries; null where it may.
+CREATE FUNCTION buslog.kept_back(verb buslog.replay_verb) RETURNS TABLE (subscription_id integer, reason text)
+LANGUAGE sql STABLE AS $$
+    SELECT s.id, CASE
+        WHEN verb = 'replay' AND s.unsafe_to_replay IS NOT NULL THEN 'unsafe to replay: ' || s.unsafe_to_replay
+        WHEN verb <> 'cancel' AND NOT EXISTS (
+            SELECT FROM buslog.workers w WHERE s.id = ANY (w.hosts) AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()
+        ) THEN 'no live worker hosts it' END
+    FROM buslog.subscriptions s
+$$;
+
 -- Freezes a set; arrays run in parallel. What a person has to decide for singly, and what nobody would run, is skipped.
 CREATE FUNCTION buslog.freeze(
     run bigint, messages uuid[], subscriptions integer[], generations smallint[], states text[]
@@ -71,16 +82,9 @@ CREATE FUNCTION buslog.freeze(
 BEGIN
     INSERT INTO buslog.replay_items (replay_id, message_id, subscription_id, generation, was, state, reason)
     SELECT run, w.message_id, w.subscription_id, w.generation, w.state::buslog.state,
-           CASE WHEN s.reason IS NULL THEN 'waiting' ELSE 'skipped' END::buslog.item_state, s.reason
+           CASE WHEN k.reason IS NULL THEN 'waiting' ELSE 'skipped' END::buslog.item_state, k.reason
     FROM unnest(messages, subscriptions, generations, states) AS w (message_id, subscription_id, generation, state)
-    JOIN (
-        SELECT s.id, CASE
-            WHEN r.verb = 'replay' AND s.unsafe_to_replay IS NOT NULL THEN 'unsafe to replay: ' || s.unsafe_to_replay
-            WHEN r.verb <> 'cancel' AND NOT EXISTS (
-                SELECT FROM buslog.workers w WHERE s.id = ANY (w.hosts) AND w.retired_at IS NULL AND w.lease_until > clock_timestamp()
-            ) THEN 'no live worker hosts it' END AS reason
-        FROM buslog.subscriptions s, buslog.replays r WHERE r.id = run
-    ) AS s ON s.id = w.subscription_id;
+    JOIN buslog.kept_back((SELECT r.verb FROM buslog.replays r WHERE r.id = run)) AS k USING (subscription_id);
     UPDATE buslog.replays r SET waiting = n.waiting, skipped = n.skipped, again = n.again
     FROM (SELECT count(*) FILTER (WHERE i.state = 'waiting') AS waiting, count(*) FILTER (WHERE i.state = 'skipped') AS skipped,
                  count(*) FILTER (WHERE i.state = 'waiting' AND i.was = 'succeeded') AS again
@@ -88,17 +92,10 @@ BEGIN
     WHERE r.id = run;
 END $$;
 
--- Between which ids the messages of a set are, and up to which one its hints look: with them a plan leaves out the
--- partitions that hold nothing of it. `first` and `cutoff` to the millisecond: ids within one are in no order.
-CREATE FUNCTION buslog.reach_of(run bigint, OUT first uuid, OUT last uuid, OUT cutoff uuid) LANGUAGE sql STABLE AS $$
-    SELECT (left(o.message_id::text, 13) || '-7000-8000-000000000000')::uuid, n.message_id,
-           (left(greatest(r.cutoff, n.message_id)::text, 13) || '-7fff-bfff-ffffffffffff')::uuid
-    FROM buslog.replays r
-    CROSS JOIN LATERAL (SELECT i.message_id FROM buslog.replay_items i WHERE i.replay_id = r.id
-                        ORDER BY i.message_id LIMIT 1) AS o
-    CROSS JOIN LATERAL (SELECT i.message_id FROM buslog.replay_items i WHERE i.replay_id = r.id
-                        ORDER BY i.message_id DESC LIMIT 1) AS n
-    WHERE r.id = run
+-- Where the hints of a set look: from its oldest message up to the newest there is. With such bounds a plan leaves out the
+-- partitions that hold nothing of it. To the millisecond: ids within one are in no order.
+CREATE FUNCTION buslog.reach_of(oldest uuid, newest uuid, OUT first uuid, OUT cutoff uuid) LANGUAGE sql IMMUTABLE AS $$
+    SELECT (left(oldest::text, 13) || '-7000-8000-000000000000')::uuid, (left(newest::text, 13) || '-7fff-bfff-ffffffffffff')::uuid
 $$;
 
 -- Marks what is superseded: a newer message of the same name and key has succeeded with the same subscription. Each key
@@ -110,7 +107,11 @@ DECLARE
     reach record;
     marked integer;
 BEGIN
-    SELECT * INTO reach FROM buslog.reach_of(run);
+    SELECT b.*, o.newest AS last INTO reach
+        FROM (SELECT min(i.message_id::text)::uuid AS oldest, max(i.message_id::text)::uuid AS newest
+              FROM buslog.replay_items i WHERE i.replay_id = run) AS o
+        JOIN buslog.replays r ON r.id = run
+        CROSS JOIN buslog.reach_of(o.oldest, greatest(r.cutoff, o.newest)) AS b;
     WITH item AS MATERIALIZED (
         SELECT i.ctid AS place, i.message_id, i.subscription_id, m.name, m.key
         FROM buslog.replay_items i
@@ -139,20 +140,24 @@ BEGIN
     RETURN marked;
 END $$;
 
--- What the messages of a preview have caused until now, and what that caused: so many of each name. Each thread is read
--- once, from the oldest of its messages on.
-CREATE FUNCTION buslog.caused_by(run bigint) RETURNS TABLE (name text, kind buslog.kind, messages bigint) LANGUAGE plpgsql STABLE
+-- What the messages of a set have caused until now, and what that caused: so many of each name. Only of what a replay of
+-- the set sends; arrays run in parallel. Each thread is read once, from the oldest of its messages on.
+CREATE FUNCTION buslog.caused_by(messages uuid[], subscriptions integer[])
+RETURNS TABLE (name text, kind buslog.kind, messages_caused bigint) LANGUAGE plpgsql STABLE
 SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
     reach record;
 BEGIN
-    SELECT * INTO reach FROM buslog.reach_of(run);
+    SELECT b.*, o.newest AS last INTO reach
+        FROM (SELECT min(u.id::text)::uuid AS oldest, max(u.id::text)::uuid AS newest FROM unnest(messages) AS u (id)) AS o
+        CROSS JOIN buslog.reach_of(o.oldest, (SELECT greatest(m.id, o.newest) FROM buslog.messages m ORDER BY m.id DESC LIMIT 1)) AS b;
     RETURN QUERY
     WITH RECURSIVE item AS MATERIALIZED (
         SELECT m.* FROM (
-            SELECT DISTINCT i.message_id FROM buslog.replay_items i WHERE i.replay_id = run AND i.state = 'waiting'
+            SELECT DISTINCT w.message_id FROM unnest(messages, subscriptions) AS w (message_id, subscription_id)
+            JOIN buslog.kept_back('replay') AS k USING (subscription_id) WHERE k.reason IS NULL
         ) AS i
         CROSS JOIN LATERAL (SELECT x.id, x.correlation_id FROM buslog.messages x
                             WHERE x.id = i.message_id AND x.id BETWEEN reach.first AND reach.last OFFSET 0) AS m
@@ -349,6 +354,11 @@ BEGIN
             END IF;
         END IF;
 
+        -- What a step of a replay sends runs only once a claim of it is on disk, and the step before it is then as well:
+        -- the next step does not wait for that. A cancel has nothing after it, and waits.
+        IF r.verb = 'replay' THEN
+            PERFORM set_config('synchronous_commit', 'off', true);
+        END IF;
         IF r.state = 'running' AND r.waiting > 0 THEN
             -- Of what the rate allowed while nobody sent, a second's worth is made up for.
             r.paced_at := greatest(r.paced_at, clock_timestamp() - make_interval(secs => greatest(1, 1 / r.rate)));
