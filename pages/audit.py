@@ -4,7 +4,7 @@ import json
 
 import streamlit as st
 
-from buslog.console import access, acting, auditing, clock, frame, markup, routes, tables, terminal, words
+from buslog.console import access, acting, auditing, clock, frame, lists, markup, routes, terminal, words
 from buslog.console.filters import PAGE_PARAMETERS
 from buslog.console.shortcuts import Shortcut
 from buslog.errors import NotFound
@@ -26,8 +26,7 @@ def listed() -> None:
     with actions:
         frame.refresh()
         markup.download(words.EXPORT_CSV, routes.audit_address(filter_), help_=words.AUDIT_EXPORT_HELP)
-    key = f"audit.{page.rows[0].cursor}.{len(page.rows)}"
-    tables.audit_table(page.rows, key=key, key_field=insights.key_field(), on_open=bar.open)
+    lists.audit_list(page.rows, key_field=insights.key_field())
     pager(page, is_newest=not cursors)
 
 
@@ -58,7 +57,7 @@ def pager(page: AuditPage, *, is_newest: bool) -> None:
 
 
 def opened(number: str) -> None:
-    st.button(words.ALL_OPERATIONS, icon=":material/arrow_back:", type="tertiary", on_click=bar.open, args=(None,))
+    st.button(words.ALL_OPERATIONS, icon=":material/arrow_back:", type="tertiary", on_click=bar.go_back)
     row = insights.operation(int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else None  # noqa: PLR2004
     if row is None:
         raise NotFound(field="operation", rule="is in the audit", was=number[:40], mend=words.NO_SUCH_OPERATION)

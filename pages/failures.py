@@ -107,7 +107,7 @@ def deliveries() -> None:
         return
     key = f"failures.{page.rows[0].cursor}.{page.rows[-1].cursor}.{len(page.rows)}"
     above = st.container()
-    chosen = tables.log_table(page.rows, key=key, key_field=insights.key_field(), are_failed=True)
+    chosen = tables.failed_table(page.rows, key=key, key_field=insights.key_field())
     with above:
         many.selected(chosen, filter_, key="failures")
     with st.container(horizontal=True, vertical_alignment="center"):

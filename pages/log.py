@@ -9,11 +9,11 @@ from buslog.console import (
     clock,
     exporting,
     frame,
+    lists,
     many,
     markup,
     problems,
     shared,
-    tables,
     words,
 )
 from buslog.console.filters import PAGE_PARAMETERS, FilterBar
@@ -139,7 +139,7 @@ if page.rows:
     with counted:
         markup.quiet(words.ROWS_BEING_COUNTED)
     over_time()
-    tables.log_table(page.rows, key=f"log.{page.rows[0].cursor}.{len(page.rows)}", key_field=insights.key_field())
+    lists.log_list(page.rows, key_field=insights.key_field())
     pager(page)
     many.buttons(filter_)
     with counted:  # last: the list need not wait for it

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from buslog.console import access, acting, frame, many, markup, problems, runs, tables, words
+from buslog.console import access, acting, frame, lists, many, markup, problems, runs, words
 from buslog.errors import BuslogError, InvalidFilter, NotFound
 from buslog.insights import ItemState, Run, RunState
 from buslog.message import DeliveryRef
@@ -182,8 +182,7 @@ def items(run: Run) -> None:
             else words.NO_MORE_RUNS
         )
     else:
-        tables.item_table(shown, key=f"items.{run.id}.{shown[0].message_id}.{len(shown)}.{state}",
-                          key_field=insights.key_field(), is_stopped=is_stopped)  # fmt: skip
+        lists.item_list(shown, key_field=insights.key_field(), is_stopped=is_stopped)
     with st.container(horizontal=True):
         if after:
             st.page_link(frame.REPLAYS, label="First", icon=":material/first_page:", query_params=params(run, state))

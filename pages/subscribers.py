@@ -17,7 +17,6 @@ from buslog.console import (
     numbers,
     problems,
     subscriptions,
-    tables,
     words,
 )
 from buslog.console.filters import FilterBar
@@ -132,8 +131,7 @@ def latest() -> None:
     if not page.rows:
         markup.quiet(words.NEVER_SENT)
         return
-    key = f"subscribers.log.{page.rows[0].cursor}.{len(page.rows)}"
-    tables.log_table(page.rows, key=key, key_field=insights.key_field())
+    lists.log_list(page.rows, key_field=insights.key_field())
     st.page_link(frame.LOG, label=words.ALL_OF_THEM, icon=":material/arrow_forward:",
                  query_params=filters.explicit(filter_.between(None, None)))  # fmt: skip
 

@@ -97,9 +97,14 @@ def list_of(at: AppTest, label: str) -> list[dict[str, str]]:
     for html in texts_of(at, "html"):
         heads = [_told(head) for head in re.findall(r"<th[^>]*>(.*?)</th>", html)]
         if label in heads:
-            rows = re.findall(r"<tr>(<td.*?)</tr>", html)
+            rows = re.findall(r"<tr[^>]*>(<td.*?)</tr>", html)
             return [dict(zip(heads, map(_told, re.findall(r"<td[^>]*>(.*?)</td>", row)), strict=True)) for row in rows]
     return []
+
+
+def column_of(at: AppTest, label: str) -> list[str]:
+    """What the first list in HTML that has this column says in it, row by row."""
+    return [row[label] for row in list_of(at, label)]
 
 
 def _told(html: str) -> str:

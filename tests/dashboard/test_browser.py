@@ -9,14 +9,16 @@ import socket
 import urllib.error
 import urllib.request
 import uuid
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import Dashboard, served
-from tests.dashboard.hands import OPEN, TICK, click_bar, click_row, tick_row
+from tests.dashboard.hands import OPEN, TICK, click_bar, click_row, settled, tick_row
 
 EVIL = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png>"
+IS_WHOLE = "box => box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight"
 
 
 def status(address: str, *, host: str | None = None, **headers: str) -> int:
@@ -116,12 +118,92 @@ def test_back_leads_to_the_list_as_it_was(dashboard: Dashboard, page: Page) -> N
         dashboard.bus.emit(name, key="WALK-1")
     page.goto(f"{dashboard.address}/log?find=WALK-1")
     expect(page.get_by_text("3 rows:")).to_be_visible()
-    walked = page.get_by_role("heading", name="Event walkedFirst")
-    click_row(page.get_by_test_id("stDataFrame"), 2, x=OPEN, until=walked)
+    page.get_by_role("row", name="walkedFirst").get_by_role("link", name="Open").click()
+    expect(page.get_by_role("heading", name="Event walkedFirst")).to_be_visible()
     expect(page).to_have_url(re.compile("/message\\?id="))
     page.go_back()
     expect(page.get_by_text("3 rows:")).to_be_visible()
     expect(page.get_by_role("textbox", name="Find by id")).to_have_value("WALK-1")
+
+
+def test_a_key_of_the_list_leads_to_its_page_and_back_to_the_same_rows(dashboard: Dashboard, page: Page) -> None:
+    dashboard.bus.run("SELECT buslog.emit('turned', '{}', 'TURN-' || n) FROM generate_series(1, 120) AS n")
+    page.goto(f"{dashboard.address}/log?name=turned")
+    expect(page.get_by_role("link", name="TURN-120", exact=True)).to_be_visible()
+    settled(page)
+    page.get_by_role("button", name="Older").click()
+    link = page.get_by_role("link", name="TURN-42", exact=True)
+    link.click()
+    expect(page.get_by_role("heading", name="shipmentId TURN-42")).to_be_visible()
+    expect(page).to_have_url(f"{dashboard.address}/key?key=TURN-42")
+    page.go_back()
+    expect(link).to_be_visible()
+    expect(page).to_have_url(re.compile("name=turned&older="))
+    expect(page.get_by_text("120 rows:")).to_be_visible()
+
+
+LONG = "long text with blanks in it, and then_a_word_that_does_not_end_where_one_would_like_it_to"
+
+
+def test_a_list_fits_its_page_and_the_mouse_tells_what_is_cut_off(dashboard: Dashboard, page: Page) -> None:
+    bus = dashboard.bus
+    bus.subscribe(f"wide {LONG}", f"widened {LONG}")
+    for number in range(50):
+        bus.emit(f"widened {LONG}", key=f"WIDE-{number} {LONG}")
+    bus.work(**{f"wide {LONG}": "failed"})
+    bus.run("UPDATE buslog.ended_deliveries SET repeats = 1, generation = 3, error_type = %s", LONG)
+    page.goto(f"{dashboard.address}/log?name={quote(f'widened {LONG}')}")
+    box = page.get_by_role("region", name="Deliveries, newest first")
+    expect(box.get_by_role("row")).to_have_count(51)
+    expect(box.get_by_text("sent again")).to_have_count(50)
+    for label in ("Name", "shipmentId", "Subscriber", "Replays", "Last error"):
+        wide = box.get_by_role("columnheader", name=label).bounding_box()
+        assert wide is not None
+        assert wide["width"] > 100, "some words of it can be read"
+    assert box.evaluate(IS_WHOLE), "all columns and rows are seen, none is scrolled to"
+    cut = box.get_by_role("cell").evaluate_all(
+        "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => [cell.textContent, cell.title])"
+    )
+    assert len(cut) >= 200
+    assert [text for text, title in cut if text != title] == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the list scrolls, and not the page"
+    assert not box.evaluate(IS_WHOLE)
+
+
+def test_heads_of_the_log_sort_the_rows_of_its_page_and_say_so(dashboard: Dashboard, page: Page) -> None:
+    for name in ("headed b", "headed c", "headed a"):
+        dashboard.bus.emit(name, key="HEAD-1")
+    page.goto(f"{dashboard.address}/log?find=HEAD-1")
+    rows = page.get_by_role("row", name="headed")
+    expect(rows).to_have_text([re.compile(f"headed {letter}") for letter in "acb"])
+    settled(page)
+    page.get_by_role("button", name="Name", exact=True).click()
+    expect(rows).to_have_text([re.compile(f"headed {letter}") for letter in "abc"])
+    head = page.get_by_role("columnheader", name="Emitted").get_by_role("button")
+    expect(head).to_have_attribute("title", "Sorts the rows of this page")
+    head.click()
+    expect(rows).to_have_text([re.compile(f"headed {letter}") for letter in "bca"])
+
+
+def test_a_hostile_key_of_a_list_is_told_by_the_mouse_and_leads_to_its_page(dashboard: Dashboard, page: Page) -> None:
+    hostile = f"'\"> {EVIL} <b onmouseover=\"document.title='evil'\">"
+    dashboard.bus.subscribe("hostile", hostile)
+    dashboard.bus.emit(hostile, key=hostile)
+    dashboard.bus.work(hostile="failed")
+    dashboard.bus.run("UPDATE buslog.ended_deliveries SET error_type = %s WHERE error_type <> %s", hostile, LONG)
+    page.goto(f"{dashboard.address}/log?key={quote(hostile)}")
+    link = page.get_by_role("link", name=hostile, exact=True)
+    expect(link).to_be_visible()
+    row = page.get_by_role("row").nth(1)
+    titles = row.get_by_role("cell").evaluate_all("cells => cells.map(cell => cell.title).filter(Boolean)")
+    assert titles.count(hostile) == 3, "name, key and error"
+    for cell in row.get_by_role("cell").all():
+        cell.hover()
+    assert page.title() != "evil"
+    link.click()
+    expect(page.get_by_role("heading", name=f"shipmentId {hostile}")).to_be_visible()
+    assert page.locator("img[src*='evil']").count() == 0
 
 
 def test_a_hostile_text_is_shown_as_it_is_and_loads_nothing(dashboard: Dashboard, page: Page) -> None:

@@ -15,7 +15,7 @@ from buslog.filter import Filter
 from buslog.insights import Insights
 from buslog.message import State
 from buslog.replays import Replays, Run, RunState, Verb
-from tests.dashboard.conftest import Open, all_text, texts_of
+from tests.dashboard.conftest import Open, all_text, column_of, texts_of
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -140,7 +140,7 @@ def test_what_succeeded_is_sent_again_only_with_a_tick_and_a_reason_and_is_marke
     message = by_hand18.emit("departed", key="S-1")
     by_hand18.work()
     at = open_page("log", state="succeeded")
-    assert "sent again" not in str(at.dataframe[0].value["state"][0])
+    assert "sent again" not in column_of(at, "State")[0]
     at = ask_for_all(at, "Replay all 1 that have succeeded")
     next(field for field in at.text_input if field.label == "Reason").set_value("the mail was lost")
     button(at, "Replay 1 delivery").click().run()
@@ -151,7 +151,7 @@ def test_what_succeeded_is_sent_again_only_with_a_tick_and_a_reason_and_is_marke
     assert runs(by_hand18) == [("replay", "the mail was lost", 1)]
     carry_on(by_hand18)
     by_hand18.work()
-    assert "sent again" in list(open_page("log").dataframe[0].value["state"][0])
+    assert "sent again" in column_of(open_page("log"), "State")[0]
     assert words.MESSAGE_SENT_AGAIN in all_text(open_page("message", id=str(message)))
 
 
@@ -290,7 +290,7 @@ def test_a_run_under_way_is_stopped_with_a_reason_after_a_question(open_page: Op
     assert "2 not sent: they stand where they stood" in text
     assert "■ not sent 2" in text
     assert "waiting" not in text, "nothing of it is going to be sent"
-    assert sorted(at.dataframe[0].value["state"]) == ["■ not sent", "■ not sent", "▶ sent"]
+    assert sorted(column_of(at, "Now")) == ["■ not sent", "■ not sent", "▶ sent"]
 
 
 def test_what_a_stopped_run_did_not_send_is_sent_by_a_run_of_its_own(open_page: Open, by_hand18: BusByHand) -> None:
@@ -318,7 +318,7 @@ def test_what_failed_again_is_counted_and_replayed_from_the_runs_own_page(
     by_hand18.work(**{"mail.notify": "failed"})
     carry_on(by_hand18, 2)
     at = open_page("replays", run=str(run.id), items="failed again")
-    assert len(at.dataframe[0].value) == 3
+    assert len(column_of(at, "Now")) == 3
     assert {metric.label: metric.value for metric in at.metric} == {
         "Failed before": "4", "Fail now": "3", "Settled": "4", "Left out": "0",
     }  # fmt: skip
@@ -335,7 +335,7 @@ def test_the_items_of_a_run_come_by_pages(open_page: Open, by_hand18: BusByHand)
     after: dict[str, str] = {}
     for _ in range(3):
         at = open_page("replays", run=str(run.id), **after)
-        seen += list(at.dataframe[0].value["key"])
+        seen += column_of(at, "shipmentId")
         last = replays_of(by_hand18).items(run.id, places=len(seen))[-1]
         after = {"after": f"{last.message_id}~{last.subscription}"}
     assert seen == [f"S-{number}" for number in range(120)]

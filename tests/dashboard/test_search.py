@@ -13,13 +13,13 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from buslog.config import settings
-from buslog.console import tables
+from buslog.console import words
 from buslog.desk import Actor
 from buslog.filter import Filter, Range
 from buslog.insights import LogRow
 from buslog.message import Kind, Mode, State
 from buslog.views import Views
-from tests.dashboard.conftest import Dashboard, Open, all_text
+from tests.dashboard.conftest import Dashboard, Open, all_text, column_of
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -38,7 +38,7 @@ def spoken(label: str) -> str:
 
 
 def keys(at: AppTest) -> list[str]:
-    return list(at.dataframe[0].value["key"])
+    return column_of(at, "shipmentId")
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_row_tells_how_often_it_was_replayed_and_what_came_of_it(
 
     now = datetime.now(UTC)
     row = LogRow(uuid4(), 1, Kind.EVENT, "a", None, now, "s", Mode.ASYNC, state, generation, 1, None, None, None)
-    assert tables.replays(row) == says
+    assert words.replays(row) == says
 
 
 # ── views ───────────────────────────────────────────────────────────────────────
@@ -256,7 +256,7 @@ def test_times_are_the_teams_and_a_switch_makes_them_utc_on_every_page(open_page
     at.query_params["range"] = "all"
     at.run()
     assert "Times in UTC" in all_text(at)
-    assert '"timezone": "UTC"' in at.dataframe[0].proto.columns
+    assert column_of(at, "Emitted (UTC)") == ["2026-07-01 22:30:00"]
 
 
 @pytest.mark.usefixtures("berlin")
@@ -266,7 +266,7 @@ def test_a_time_is_typed_as_the_readers_clock_shows_it_and_stands_in_the_address
     by_hand18.add_history("departed", "2026-07-01T22:30:00Z", "S-1")
     at = open_page("log", **{"from": "2026-07-01T22:00:00Z", "to": "2026-07-02T22:00:00Z"})
     assert at.datetime_input(key="log.since").value == datetime(2026, 7, 2)  # noqa: DTZ001
-    assert '"timezone": "Europe/Berlin"' in at.dataframe[0].proto.columns
+    assert column_of(at, "Emitted (Europe/Berlin)") == ["2026-07-02 00:30:00"]
     at.datetime_input(key="log.since").set_value(datetime(2026, 7, 2, 0, 15)).run()  # noqa: DTZ001
     assert at.query_params["from"] == "2026-07-01T22:15:00Z"
     assert keys(at) == ["S-1"]

@@ -27,12 +27,10 @@ _FOREVER = b"public, max-age=31536000, immutable"  # each name carries the hash 
 
 # Scripts of widgets, by the names that Streamlit gives them before the hash.
 WIDGETS = ("Button", "ButtonGroup", "Html", "Multiselect", "PageLink", "Selectbox", "TextInput")
-_LIST = (*WIDGETS, "DataFrame")
 OF_PAGES: Mapping[str, tuple[str, ...]] = {
     "": (*WIDGETS, "Checkbox", "Metric", "PlotlyChart"),
-    "failures": _LIST,
-    "log": _LIST,
-    "audit": (*_LIST, "Checkbox"),
+    "failures": (*WIDGETS, "DataFrame"),
+    "audit": (*WIDGETS, "Checkbox"),
 }
 _SCRIPT = Path(str(resources.files("buslog.console"))) / "page.js"
 FONT = "MaterialSymbols-Rounded"  # of the icons; the letters' font is in Streamlit's page

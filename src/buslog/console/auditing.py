@@ -27,7 +27,7 @@ _USUAL = AuditFilter(of=Filter(range=Range.MONTH))
 
 
 class AuditBar:
-    """The filter of the audit: `show` it, `change` it from a button, `turn` its pages, `open` a row."""
+    """The filter of the audit: `show` it, `change` it from a button, `turn` its pages, `go_back` from a row of it."""
 
     def show(self) -> AuditFilter:
         """The widgets; gives back the filter. When the URL is nonsense: they stay, the page stops."""
@@ -50,10 +50,9 @@ class AuditBar:
         """For a button's `on_click`: another page of the same filter."""
         st.query_params.from_dict({**_without_pages(current_params()), **cursor})
 
-    def open(self, number: int | None) -> None:
-        """For a button's `on_click`: one row of the audit; None: back to the list as it was."""
-        own = {OPERATION: str(number)} if number is not None else st.session_state.get(_LAST, {})
-        st.query_params.from_dict(own)
+    def go_back(self) -> None:
+        """For a button's `on_click`: from one operation to the list as it was."""
+        st.query_params.from_dict(st.session_state.get(_LAST, {}))
 
     # ── URL → filter → widgets → filter → URL ───────────────────────────────────
 

@@ -11,7 +11,7 @@ from buslog.alerting.model import RuleKind
 from buslog.console import clock
 from buslog.export import Format
 from buslog.filter import Range
-from buslog.insights import Cause, Count, GroupStatus, ItemState, Reason, RunState, Series, Trouble, Verb
+from buslog.insights import Cause, Count, GroupStatus, ItemState, LogRow, Reason, RunState, Series, Trouble, Verb
 from buslog.message import Mode, State
 from buslog.rights import Role
 
@@ -329,8 +329,20 @@ NOTHING_MORE = "Nothing more here: back to the newest"
 REPLAYS_COLUMN = "Replays"
 REPLAYED, REPLAYED_ONCE = "replayed ×{times} · last {outcome}", "replayed once · last {outcome}"
 REPLAY_OUTCOMES = {State.SUCCEEDED: "ok", State.FAILED: "failed"}
+OPEN_ROW = "Open"
+SORTS_THESE = "Sorts the rows of this page"
 
 ALL_ROWS = "all rows of this filter"
+
+
+def replays(row: LogRow) -> str:
+    """How often people have sent it again, and what came of it last. Of a cancelled one nobody can tell."""
+    times = (row.generation or 1) - 1
+    if times < 1 or row.state is State.CANCELLED:
+        return ""
+    said = REPLAYED if times > 1 else REPLAYED_ONCE
+    return said.format(times=times, outcome=REPLAY_OUTCOMES.get(row.state, row.state))
+
 
 # ── Message ─────────────────────────────────────────────────────────────────────
 
@@ -727,6 +739,7 @@ NO_SUCH_OPERATION = "Look for it in the audit."
 NO_TERMINAL_LINE = "There is no command for it."
 ANYBODY, ANYTHING = "Anybody", "Anything"
 DENIED_LABEL, DONE_LABEL = "⊘ denied", "✓ done"
+DENIED_TONE = "#D55E00"
 DENIED_HELP = "It was refused: the person's role did not allow it."
 DENIED_ONLY = "Denied only"
 
@@ -1009,13 +1022,15 @@ def label(state: State) -> str:
     return f"{STATES[state].mark} {state}"
 
 
+def item_look(state: ItemState, *, is_stopped: bool) -> Look:
+    """Of a run's item: what waits in a stopped run is not going to be sent."""
+    return NOT_SENT if is_stopped and state is ItemState.WAITING else ITEM_STATES[state]
+
+
 def item_label(state: ItemState, *, is_stopped: bool) -> str:
-    """Mark and word of a run's item: what waits in a stopped run is not going to be sent."""
-    return (
-        f"{NOT_SENT.mark} not sent"
-        if is_stopped and state is ItemState.WAITING
-        else f"{ITEM_STATES[state].mark} {state}"
-    )
+    """Mark and word of a run's item."""
+    look = item_look(state, is_stopped=is_stopped)
+    return f"{look.mark} {'not sent' if look is NOT_SENT else state}"
 
 
 def of_the_last(failed: int, count: int) -> str:
