@@ -53,9 +53,9 @@ def test_the_list_of_the_log_goes_to_the_browser_before_its_rows_are_counted(das
     with reader(dashboard.address) as one:
         one.open("log")
         elements = [message.delta.new_element for message in one.messages if message.HasField("delta")]
-        (shown,) = [place for place, element in enumerate(elements) if element.HasField("dataframe")]
         said = {element.html.body: place for place, element in enumerate(elements) if element.HasField("html")}
-        (counted,) = [place for body, place in said.items() if " message" in body and " row" in body]
+        (shown,) = [place for body, place in said.items() if "S-4" in body]
+        (counted,) = [place for body, place in said.items() if "1 row: 1 message" in body]
         assert any(words.ROWS_BEING_COUNTED in body and place < shown for body, place in said.items())
         assert shown < counted
 
