@@ -61,7 +61,7 @@ def workers(dsn: str, tmp_path: Path) -> Iterator[Workers]:
     running.stop()
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
     """Fails with what the condition was last."""
     give_up_at = time.monotonic() + seconds
     while not (last := condition()):

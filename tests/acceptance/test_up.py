@@ -110,10 +110,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothing_running(up: Up) -> None:
     process = up.start("upshop:bus", "--also", "uptraffic")
-    wait_until(up.answers, 60)
+    wait_until(up.answers)
     with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/") as page:
         assert page.status == 200
-    wait_until(lambda: "uptraffic has ended." in up.said(), 60)
+    wait_until(lambda: "uptraffic has ended." in up.said())
     wait_until(lambda: ",ship,async,succeeded," in up.run("export", "--key", "S-1"))
 
     first = up.worker_pid()
@@ -132,7 +132,7 @@ def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothin
 
     # A second time takes the data up where it was.
     process = up.start()
-    wait_until(up.answers, 60)
+    wait_until(up.answers)
     assert up.run("export").count("ordered") == 2
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0, up.said()
@@ -141,7 +141,7 @@ def test_up_brings_everything_up_starts_again_what_dies_and_ctrl_c_leaves_nothin
 
 def test_when_up_is_killed_with_9_its_children_and_the_database_stop_too(up: Up) -> None:
     process = up.start("upshop:bus")
-    wait_until(up.answers, 60)
+    wait_until(up.answers)
     wait_until(lambda: "The worker runs" in up.said())
     assert len(up.left()) >= 3
     process.kill()
@@ -172,7 +172,7 @@ def test_a_port_that_another_program_listens_on_ends_with_2(up: Up) -> None:
 
 def test_up_for_programs_says_where_it_is_and_logs_one_json_object_a_line_with_all_its_children(up: Up) -> None:
     process = up.start("upshop:bus", "--json")
-    wait_until(lambda: json.dumps({"url": f"http://127.0.0.1:{up.port}"}) in up.said(), 60)
+    wait_until(lambda: json.dumps({"url": f"http://127.0.0.1:{up.port}"}) in up.said())
     with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/") as page:
         assert page.status == 200
     process.send_signal(signal.SIGTERM)

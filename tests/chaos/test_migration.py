@@ -80,6 +80,6 @@ def test_a_worker_without_a_schema_is_refused_and_says_what_to_do(fleet: Fleet) 
 def migrate(fleet: Fleet) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "buslog", "migrate"], cwd=ROOT, env=fleet.environment(fleet.dsn, {}), check=False,
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=COME_UP,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ def say(request: pytest.FixtureRequest, connection: db.Connection, pg_server: Te
     command = _psql if request.param == "psql" else _node
     return lambda end, payload: subprocess.run(
         command(pg_server.server.version, end, payload), cwd=HERE, env=where, check=False, capture_output=True,
-        text=True, timeout=30,
+        text=True, timeout=60,
     )  # fmt: skip
 
 

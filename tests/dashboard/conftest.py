@@ -34,7 +34,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-START_SECONDS = 60
+START_SECONDS = 120
 SEE_SECONDS = 30  # a first page of a fresh server in a fresh browser, on two busy cores
 
 
@@ -151,7 +151,7 @@ def served(dsn: str, *options: str, **settings: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     assert "Traceback" not in output, output
     assert process.returncode == 0, output
 

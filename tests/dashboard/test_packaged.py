@@ -73,7 +73,7 @@ def run(command: Path, folder: Path, *arguments: str) -> Iterator[str]:
             [command, *arguments, "--port", str(port)], cwd=folder, env=kept, stdout=said, stderr=said
         )
     try:
-        wait_until(lambda: process.poll() is not None or _answers(address), 60)
+        wait_until(lambda: process.poll() is not None or _answers(address))
         assert process.poll() is None, (folder / "said").read_text()
         yield address
     finally:

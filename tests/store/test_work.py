@@ -154,7 +154,7 @@ async def test_a_claim_does_not_wait_for_a_delivery_that_another_transaction_hol
     ids = [await scene.emit() for _ in range(3)]
     with connection.transaction():
         connection.execute("SELECT FROM buslog.deliveries WHERE message_id = %s FOR UPDATE", [ids[0]])
-        claims = await asyncio.wait_for(scene.claim(), 5)
+        claims = await asyncio.wait_for(scene.claim(), 30)
     assert [c.message_id for c in claims] == ids[1:]
 
 

@@ -154,7 +154,7 @@ async def test_a_thread_that_will_not_end_is_left_to_its_lease_and_not_run_twice
     bus.on("departed", stuck)
     async with bus:
         await bus.emit("departed")
-        await asyncio.to_thread(started.wait, 5)
+        assert await asyncio.to_thread(started.wait, 20)
     assert log_rows(connection, "state, attempts", "departed") == [("running", 1)]
     assert connection.execute("SELECT count(*) FROM buslog.workers").fetchone() == (1,)
     held.set()
@@ -337,7 +337,7 @@ def subscriber_of_a_chain() -> Any:
 async def test_nobody_waits_for_a_sync_subscriber_of_a_message_for_later(bus: Bus, connection: db.Connection) -> None:
     bus.on("departed", subscriber_of_a_chain(), id="status", mode="sync")
     async with bus:
-        await asyncio.wait_for(bus.emit("departed", after=3600), 5)
+        await asyncio.wait_for(bus.emit("departed", after=3600), 30)
     assert states(connection) == {"status": "scheduled"}
 
 
@@ -381,7 +381,7 @@ async def test_a_late_commit_below_what_was_claimed_since_is_found_within_the_po
             with own.transaction():
                 row = own.execute("SELECT buslog.emit('departed', '{}')").fetchone()
                 assert row is not None
-                give_up_at = time.monotonic() + 10
+                give_up_at = time.monotonic() + 30
                 while not (looks and looks[-1] is None and len(ran) > 50):  # just after a look everywhere
                     assert time.monotonic() < give_up_at
                     others.execute("SELECT buslog.emit('departed', '{}')")
