@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from buslog import db
-from buslog.alerting.channels import Channels
+from buslog.alerting.channels import EXAMPLE, Channels
 from buslog.alerting.model import Rule, check_channel
 from buslog.desk import Desk
 from buslog.errors import NotFound, OperationRefused, did_you_mean
@@ -49,7 +49,7 @@ class Alerts(Desk):
             if channel not in channels:
                 raise NotFound(
                     field="channel", rule="is in BUSLOG_ALERT_CHANNELS of this process", was=check_channel(channel),
-                    mend=did_you_mean(channel, channels.names),
+                    mend=did_you_mean(channel, channels.names) if channels.names else f"Set it: {EXAMPLE}",
                 )  # fmt: skip
             self._audit(connection, "test alert", {"channel": channel}, reason=reason)
         error = channels.send(

@@ -149,5 +149,8 @@ def settings() -> Settings:
         first = error.errors(include_url=False)[0]
         variable = "BUSLOG_" + "_".join(str(part) for part in first["loc"]).upper()
         raise Misconfigured(
-            field=variable, rule=first["msg"], was=repr(first["input"]), mend=f"Set {variable} anew, or unset it."
+            field=variable,
+            rule=first["msg"].removeprefix("Value error, "),
+            was=repr(first["input"]),
+            mend=f"Set {variable} anew, or unset it.",
         ) from None

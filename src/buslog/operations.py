@@ -20,6 +20,9 @@ from buslog.message import DeliveryRef
 from buslog.payload import check_key, check_name, encode
 
 TOKEN_WINDOW = 86_400.0  # seconds in which a form's token is good for one run
+# As a schema calls them.
+_JSON_TYPES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean",
+               type(None): "null"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +273,21 @@ def schema_check(schema: Mapping[str, Any] | None) -> Callable[[Mapping[str, Any
         error = best_match(validator.iter_errors(payload))
         if error is not None:
             where = ".".join(["payload", *(str(part) for part in error.absolute_path)])
+            was, limit, mend = (
+                _JSON_TYPES.get(type(error.instance), ""),
+                str(error.validator_value),
+                "Correct that field.",
+            )
+            if error.validator == "required":
+                absent = ", ".join(name for name in error.validator_value if name not in error.instance)
+                was, limit, mend = f"without {absent}", ", ".join(error.validator_value), f"Give it {absent}."
             raise InvalidMessage(
-                field=where, rule=f"keeps the command's schema ({error.validator})", was=type(error.instance).__name__,
-                limit=str(error.validator_value)[:80], mend="Correct that field.",
-            )  # fmt: skip
+                field=where,
+                rule=f"keeps the command's schema ({error.validator})",
+                was=was,
+                limit=limit[:80],
+                mend=mend,
+            )
 
     return check
 

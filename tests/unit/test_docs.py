@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import buslog
+from buslog.alerting.channels import EXAMPLE, Channels
 from buslog.config import Settings
 from buslog.message import State
 from buslog.subscription import Options
@@ -22,6 +23,14 @@ def test_every_setting_is_documented(setting: str) -> None:
 @pytest.mark.parametrize("option", sorted(Options.__annotations__))
 def test_every_option_of_a_subscription_is_documented(option: str) -> None:
     assert f"| `{option}` " in (DOCS / "operating.md").read_text(encoding="utf-8")
+
+
+def test_the_channels_that_docs_and_screens_show_can_be_read() -> None:
+    (shown,) = re.findall(
+        r"BUSLOG_ALERT_CHANNELS='(.*?)'", (DOCS / "operating.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert Channels(shown).names == ["chat", "hook", "ops", "teams"]
+    assert Channels(EXAMPLE).names == ["chat", "ops"]
 
 
 @pytest.mark.parametrize("state", sorted(State))

@@ -17,6 +17,9 @@ from buslog.alerting.model import NAME_OF_CHANNEL
 from buslog.config import settings
 from buslog.errors import Misconfigured
 
+EXAMPLE = (
+    "ops=mailtos://user:password@example.com?smtp=mail.example.com&to=ops@example.com chat=slack://T0000/B0000/XXXX"
+)
 ANSWER_SECONDS = 10.0  # to connect, and to answer; what a URL itself says counts (?cto=…&rto=…)
 _SHORT = 4.0  # the library's own, too short for some mail servers
 _is_sending = ContextVar("buslog_alert_is_sending", default=False)
@@ -37,7 +40,7 @@ class Channels:
             self._urls[name] = SecretStr(url)
         for name in self._urls:
             if self._service(name) is None:
-                raise _misconfigured("has URLs that apprise knows", f"one of another kind, of {name}")
+                raise _misconfigured("has URLs that Apprise can read", f"another one, of {name}")
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +120,5 @@ def _reason(result: Any) -> str:
 
 def _misconfigured(rule: str, was: str) -> Misconfigured:
     return Misconfigured(
-        field="BUSLOG_ALERT_CHANNELS", rule=rule, was=was,
-        mend="Write it as: ops=mailto://mail.example.com?to=ops@example.com chat=slack://A/B/C",
+        field="BUSLOG_ALERT_CHANNELS", rule=rule, was=was, mend=f"Write it as: {EXAMPLE}",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import asdict
 from datetime import time, timedelta
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from buslog.alerting.model import KeptRule, Quiet, Rule, RuleKind
-from buslog.cli.common import JSON_OPTION, examples, give, opened
+from buslog.cli.common import JSON_OPTION, examples, give, opened, say
 from buslog.config import settings
 from buslog.desk import Actor
+from buslog.errors import did_you_mean
 
 if TYPE_CHECKING:
     from buslog.alerts import Alerts
@@ -56,6 +58,8 @@ class Threshold(click.ParamType[float]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,3})?)%", str(value))
+        if found is None and re.fullmatch(r"[\d.]+", str(value)):
+            self.fail(f"{value} is neither a share, such as 10%, nor a time, such as 90s.", param, ctx)
         return float(found[1]) / 100 if found else Length().convert(value, param, ctx).total_seconds()
 
 
@@ -97,6 +101,7 @@ def list_() -> None:
     give(
         {"rules": [asdict(kept) for kept in found]},
         *(f"{kept.rule.name}\t{kept.rule.kind}\t{_state(kept)}\t{','.join(kept.rule.channels)}" for kept in found),
+        none="No rule yet: nobody is told when something is wrong. `buslog alerts add --help` has examples.",
     )
 
 
@@ -136,9 +141,39 @@ def add(
         window or USUAL_WINDOW.get(chosen, timedelta(minutes=15)), at_least, subscription, tuple(channels),
         Quiet(*quiet, zone or settings().tz) if quiet else None, remind or None, not off,
     )  # fmt: skip
+    doubts = _doubtful_channels(rule)
     with opened() as database:
         operations(database.dsn).set_rule(rule, is_new=not replace, reason=reason)
-    give({"rule": asdict(rule)}, f"{name}\t{chosen}")
+        doubts += _doubtful_subscription(database.dsn, rule)
+    give({"rule": asdict(rule), "doubts": doubts}, f"{name}\t{chosen}")
+    for doubt in doubts:
+        say(doubt)
+
+
+def _doubtful_channels(rule: Rule) -> list[str]:
+    """A channel may be known to the workers and dashboards alone: no error, but a slip would be told to nobody."""
+    from buslog.alerting.channels import configured  # noqa: PLC0415
+
+    if not rule.channels:
+        return ["It is told to nobody: it has no --channel, and what it finds stands on the page Alerts alone."]
+    unknown = [channel for channel in rule.channels if channel not in configured()]
+    if not unknown:
+        return []
+    which = " or ".join(unknown)
+    more = "a worker or a dashboard has to be started with it, or nobody is told there."
+    return [f"BUSLOG_ALERT_CHANNELS has no channel {which} here: {more}"]
+
+
+def _doubtful_subscription(dsn: str, rule: Rule) -> list[str]:
+    if rule.subscription is None:
+        return []
+    from buslog.insights import Insights  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
+
+    with closing(Insights(dsn)) as insights:
+        known = insights.subscription_names()
+    if rule.subscription in known:
+        return []
+    return [f"No subscription is called {rule.subscription} yet. {did_you_mean(rule.subscription, known)}"]
 
 
 USUAL_THRESHOLD = {

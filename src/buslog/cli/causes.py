@@ -55,7 +55,8 @@ def failures(ctx: click.Context, /, *, status: str | None, **given: Any) -> None
             found = insights.failure_groups(filter_, status=GroupStatus(status) if status else None)
         finally:
             insights.close()
-    give({"groups": found.groups, "by_status": found.by_status}, *map(_line, found.groups))
+    document = {"groups": found.groups, "by_status": found.by_status}
+    give(document, *map(_line, found.groups), none="No failure is waiting, by this filter.")
 
 
 def _line(group: FailureGroup) -> str:

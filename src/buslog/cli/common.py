@@ -35,13 +35,18 @@ def wants_json() -> bool:
     return "--json" in takewhile(lambda argument: argument != "--", sys.argv[1:])
 
 
-def give(document: Mapping[str, Any], *lines: str) -> None:
-    """The result, on stdout: the document for a program, the lines for a person."""
+def give(document: Mapping[str, Any], *lines: str, none: str = "") -> None:
+    """The result, on stdout: the document for a program, the lines for a person.
+
+    none: what a person is told, on stderr, where there is no line.
+    """
     if wants_json():
         click.echo(as_json(document))
     else:
         for line in lines:
             click.echo(line)
+        if none and not lines:
+            say(none)
 
 
 def as_json(document: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -55,7 +56,8 @@ def migrate() -> None:
     "--format", "format_", type=click.Choice(["csv", "excel", "parquet"]), default="csv", show_default=True,
     help="excel: semicolons and a BOM, as a European Excel opens it.",
 )  # fmt: skip
-def export(format_: str, **given: Any) -> None:
+@click.pass_context
+def export(ctx: click.Context, /, *, format_: str, **given: Any) -> None:
     """Write the log to stdout, newest first: the columns of the view buslog.log. Kept in the audit.
 
     Times are in UTC: ISO 8601; for Excel to the second. A text that a spreadsheet would take for a formula begins with
@@ -64,6 +66,8 @@ def export(format_: str, **given: Any) -> None:
     """
     from buslog.export import Exports, Format  # noqa: PLC0415  (SQLAlchemy takes half a second to import)
 
+    if wants_json() and ctx.get_parameter_source("format_") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--json is a format of its own: leave --format out.")
     chosen = Format.JSON if wants_json() else Format(format_)
     with (
         opened() as database,

@@ -40,6 +40,7 @@ def list_() -> None:
     give(
         {"views": [{"id": v.id, "name": v.name, "who": v.who, "shared": v.is_shared, "filter": v.text} for v in found]},
         *("\t".join((str(v.id), v.name or "", f"{v.who}{', shared' if v.is_shared else ''}", v.text)) for v in found),
+        none="No view is saved yet.",
     )
 
 

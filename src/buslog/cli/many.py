@@ -111,7 +111,8 @@ def list_(before: int | None, limit: int) -> None:
     """The runs that were started, newest first: number, state, what it does, to how many, who and when."""
     with opened() as database:
         found = replays(database.dsn).runs(before=before, places=limit)
-    give({"runs": [_document(run) for run in found]}, *(_line(run) for run in found))
+    give({"runs": [_document(run) for run in found]}, *(_line(run) for run in found),
+         none="No run was started yet." if before is None else "None is older.")  # fmt: skip
 
 
 for command in runs.commands.values():

@@ -179,7 +179,7 @@ def replay(message_id: UUID, subscription: str | None, reason: str) -> None:
     Prints a line for each delivery that was sent: message id and subscription. Only what failed runs again, unless
     you name a subscription that succeeded: that wants a reason.
     """
-    _move(message_id, subscription, lambda acting: acting.replay, (State.FAILED,), reason)
+    _move(message_id, subscription, lambda acting: acting.replay, _REPLAYED, reason)
 
 
 @click.command("run-now", epilog=examples("buslog run-now 019a3c5e-7f10-7abc-8def-0123456789ab"))
@@ -191,7 +191,7 @@ def run_now(message_id: UUID, subscription: str | None, reason: str) -> None:
 
     Prints a line for each. No extra attempt is charged.
     """
-    _move(message_id, subscription, lambda acting: acting.run_now, (State.RETRYING, State.SCHEDULED), reason)
+    _move(message_id, subscription, lambda acting: acting.run_now, _MADE_DUE, reason)
 
 
 @click.command(
@@ -208,7 +208,7 @@ def cancel(message_id: UUID, subscription: str | None, reason: str) -> None:
     Prints a line for each. An attempt under way is not stopped; its outcome is refused. What has failed is cancelled
     only with a reason.
     """
-    _move(message_id, subscription, lambda acting: acting.cancel, (*OPEN_STATES, State.FAILED), reason)
+    _move(message_id, subscription, lambda acting: acting.cancel, _CANCELLED, reason)
 
 
 @click.command(epilog=examples('buslog pause emails:send --reason "mail server is being moved"'))
@@ -253,6 +253,13 @@ def unregister(subscription: str, reason: str) -> None:
 
 Move = Callable[..., list[DeliveryRef]]
 
+_REPLAYED, _MADE_DUE, _CANCELLED = (State.FAILED,), (State.RETRYING, State.SCHEDULED), (*OPEN_STATES, State.FAILED)
+_WITHOUT: dict[tuple[State, ...], str] = {  # what one does where no delivery of the message is in these states
+    _REPLAYED: "To send again what has succeeded or was cancelled, name its subscription; the first wants a reason.",
+    _MADE_DUE: "What has ended is sent again by `buslog replay`; what is pending waits for a worker.",
+    _CANCELLED: "What has succeeded or was cancelled has ended: there is nothing to cancel.",
+}
+
 
 def _move(
     message_id: UUID,
@@ -285,7 +292,7 @@ def _in_states(dsn: str, message_id: UUID, states: Sequence[State]) -> list[Deli
         raise OperationRefused(
             field="message", rule=f"has a delivery that is {' or '.join(states)}",
             was=", ".join(sorted({delivery.state for delivery in deliveries})) or "without deliveries",
-            mend="Name a subscription to act on that delivery alone.",
+            mend=_WITHOUT[tuple(states)],
         )  # fmt: skip
     return found
 

@@ -42,6 +42,7 @@ def list_() -> None:
             f"{f'{person.last_seen:%Y-%m-%dT%H:%M:%SZ}' if person.last_seen else 'never seen'}"
             for person in found
         ),
+        none="Nobody has logged in yet, or was given a role.",
     )
 
 

@@ -34,8 +34,10 @@ def erase(key: str, reason: str, confirm: str | None) -> None:
     """
     from buslog.privacy import Privacy  # noqa: PLC0415
 
+    if confirm is None and wants_json():
+        raise click.UsageError("With --json nobody is asked: give --confirm KEY.")
     with opened() as database:
-        typed = click.prompt("Type the key again", err=True) if confirm is None and not wants_json() else confirm or ""
+        typed = click.prompt("Type the key again", err=True) if confirm is None else confirm
         done = Privacy(database.dsn, Actor.local("cli")).erase(
             key, typed=typed, reason=reason, progress=lambda messages: say(f"{messages:,} messages so far")
         )

@@ -141,7 +141,12 @@ def dashboard(host: str | None, port: int | None, *, insecure: bool) -> None:
     with opened() as database:
         if insecure:
             say("Nobody logs in: whoever reaches this address may do everything.")
-        serve(database.dsn, *where, is_insecure=insecure, ready=lambda: give({"url": url_of(*where)}))
+        serve(database.dsn, *where, is_insecure=insecure, ready=lambda: _announce_dashboard(url_of(*where)))
+
+
+def _announce_dashboard(url: str) -> None:
+    say(f"The dashboard runs on {url}; Ctrl-C stops it.")
+    give({"url": url})
 
 
 def url_of(host: str, port: int) -> str:

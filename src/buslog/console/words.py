@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from buslog.alerting.channels import EXAMPLE
 from buslog.alerting.model import RuleKind
 from buslog.console import clock
 from buslog.export import Format
@@ -942,9 +943,7 @@ CHANNEL_TEST = "Send a test"
 CHANNEL_TESTED = "✓ {channel} took a test at {time}."
 NO_CHANNELS = "This server knows no channel."
 NO_CHANNELS_MORE = "Channels are set where the server and the workers are started, since their addresses are secrets:"
-NO_CHANNELS_HOW = (
-    "BUSLOG_ALERT_CHANNELS='ops=mailto://mail.example.com?to=ops@example.com chat=slack://TOKEN_A/TOKEN_B/TOKEN_C'"
-)
+NO_CHANNELS_HOW = f"BUSLOG_ALERT_CHANNELS='{EXAMPLE}'"
 NO_DASHBOARD_URL = "Alerts have no links: BUSLOG_DASHBOARD_URL is not set here."
 
 NOTICE_OCCASIONS = {"fired": "that it fires", "again": "that it still fires", "resolved": "that it is over"}

@@ -34,6 +34,19 @@ def test_a_rule_is_added_listed_looked_at_and_removed_and_each_is_audited(cli: C
     assert audited == [("set alert", "new"), ("remove alert", None)]
 
 
+def test_what_is_probably_a_slip_in_a_rule_is_said_and_the_rule_is_kept(cli: Cli, connection: db.Connection) -> None:
+    connection.execute("SELECT buslog.register('mail:send', '{ordered}', 'event', '{}', NULL, '', 'test')")
+    added = cli("alerts", "add", "a", "--kind", "no-live-worker", "--channel", "opps", "--subscription", "mail:sent")
+    assert (added.code, added.out) == (0, "a\tno live worker\n")
+    assert "BUSLOG_ALERT_CHANNELS has no channel opps here" in added.err
+    assert "Did you mean mail:send?" in added.err
+    assert "It is told to nobody" in cli("alerts", "add", "b", "--kind", "no-live-worker").err
+    fine = ["--kind", "no-live-worker", "--channel", "ops", "--subscription", "mail:send", "--json"]
+    added = cli("alerts", "add", "c", *fine, env={"BUSLOG_ALERT_CHANNELS": "ops=json://127.0.0.1:1/"})
+    assert (added.code, added.err, added.document["doubts"]) == (0, "", [])
+    assert "Set it: ops=mailtos://" in cli("alerts", "test", "ops").err
+
+
 def test_a_look_by_hand_is_no_second_one_beside_another_process(cli: Cli, connection: db.Connection) -> None:
     assert value(connection, db.query("alert_lock"))
     looked = cli("alerts", "run-once")

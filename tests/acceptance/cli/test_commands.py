@@ -184,6 +184,8 @@ def test_an_unknown_command_and_a_payload_against_the_schema_are_refused(cli: Cl
     assert (done.code, done.out) == (2, "")
     assert "payload.steps: keeps the command's schema" in done.error
     assert "hunter2" not in done.err
+    done = cli("run", "resyncTracking", '{"steps": 2}')
+    assert done.error.endswith("(was without shipmentId, limit shipmentId). Give it shipmentId.")
 
 
 def test_a_command_that_nobody_runs_ends_with_1_and_says_so(cli: Cli, worker: Any) -> None:

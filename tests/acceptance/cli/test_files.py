@@ -110,6 +110,11 @@ def test_an_export_is_what_it_is_asked_to_be_and_in_the_audit(cli: Cli, connecti
     ]
 
 
+def test_an_export_in_two_formats_at_once_is_misuse(cli: Cli) -> None:
+    refused = cli("export", "--format", "parquet", "--json")
+    assert (refused.code, refused.out, "leave --format out" in refused.fields["rule"]) == (2, "", True)
+
+
 def test_export_is_filtered_by_key_name_state_and_time(cli: Cli) -> None:
     cli("import", "-", stdin=history())
     cli("emit", "name 1", "{}", "--key", "S-7")

@@ -93,6 +93,16 @@ def test_the_dashboard_logs_json_too_and_says_where_it_is(cli: Cli) -> None:
     assert all(json.loads(line)["level"] for line in err.splitlines())
 
 
+def test_the_dashboard_says_to_a_person_where_it_is(cli: Cli) -> None:
+    port = free_port()
+    process = cli.start("dashboard", "--port", str(port), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = [process.stderr.readline().decode() for _ in range(2)]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert said[1] == f"The dashboard runs on http://127.0.0.1:{port}; Ctrl-C stops it.\n"
+
+
 # ── traces between processes ────────────────────────────────────────────────────
 
 TRACED = """

@@ -31,7 +31,9 @@ def test_a_key_is_erased_once_it_was_typed_again_and_the_audit_says_so(cli: Cli,
 def test_for_a_program_an_erasure_is_confirmed_by_an_option(cli: Cli) -> None:
     cli("emit", "ordered", '{"shipmentId": "S-1"}')
     refused = cli("erase", "--key", "S-1", "--reason", "r", "--json")
-    assert (refused.code, json.loads(refused.err)["field"]) == (1, "typed")
+    assert (refused.code, "give --confirm KEY" in refused.fields["rule"]) == (2, True)
+    wrong = cli("erase", "--key", "S-1", "--reason", "r", "--confirm", "S-2", "--json")
+    assert (wrong.code, wrong.fields["field"]) == (1, "typed")
     done = cli("erase", "--key", "S-1", "--reason", "r", "--confirm", "S-1", "--json")
     assert json.loads(done.out) == {"key": "S-1", "messages": 1, "deliveries": 0, "attempts": 0, "views": 0, "left": 0}
 
