@@ -75,7 +75,10 @@ def the_list(found: FailureGroups, of: int) -> None:
         groups.card(group, on_open=partial(bar.change, replace(asked, group=group.fingerprint)))
     as_of = f"As of {clock.time_of_day(clock.now())} {clock.zone()}"
     markup.quiet(f"{words.only_largest(len(found.groups), of)} {as_of}" if of > len(found.groups) else as_of)
-    many.buttons(filter_)
+    # The list is of one status; what is acted on is all that the filter finds.
+    others = words.elsewhere({status: count for status, count in found.by_status.items() if show not in {ALL, status}})
+    many.buttons(filter_, label=words.ALL_MATCHING_OF_CAUSES.format(label=words.ALL_MATCHING, others=others)
+                 if others else words.ALL_MATCHING)  # fmt: skip
 
 
 def one_cause() -> None:

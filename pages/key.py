@@ -117,7 +117,7 @@ def tell(page: KeyPage) -> None:
         keys.now(insights.key_now(key), key)
     with problems.shown():
         keys.commands(insights.commands(), key, key_field)
-    many.buttons(filter_, label=words.OPEN_KEY.format(key=markup.literal(key)))
+    many.buttons(filter_, label=words.ALL_MATCHING_OF_KEY.format(key=markup.literal(key)))
     left, right = st.columns([7, 3], gap="medium")
     with right:
         st.subheader(words.NOTES)

@@ -24,6 +24,11 @@ def test_the_readme_s_example_runs_as_it_stands(dsn: str, connection: db.Connect
     assert sorted(done.stdout.splitlines()) == ["Dear customer, S-42 is on its way", "S-42 has departed"]
     rows = connection.execute("SELECT subscription, state FROM buslog.log ORDER BY subscription").fetchall()
     assert rows == [("program:notify_customer", "succeeded"), ("program:update_status", "succeeded")]
+    imported = subprocess.run(  # as `buslog up` does
+        [sys.executable, "-c", "import program; print(program.bus)"], cwd=tmp_path,
+        env={**os.environ, "BUSLOG_DSN": dsn}, timeout=60, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (imported.returncode, "Dear customer" in imported.stdout) == (0, False)
 
 
 def test_the_readme_s_sql_runs_as_it_stands(connection: db.Connection) -> None:

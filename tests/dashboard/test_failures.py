@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from buslog.console import words
 from buslog.desk import Actor
 from buslog.filter import Filter
 from buslog.groups import Groups
@@ -111,6 +112,22 @@ def test_all_deliveries_can_be_shown_and_the_address_says_what_is(open_page: Ope
     at.text_input(key="failures.find").set_value("S-2").run()
     assert at.query_params == {"find": "S-2", "show": "deliveries"}
     assert grid(at) == ["S-2"]
+
+
+def test_what_is_done_to_all_says_that_it_also_reaches_causes_that_are_not_shown(
+    open_page: Open, two: BusByHand
+) -> None:
+    group = group_of(two, "no answer")
+
+    def label(at: AppTest) -> str:
+        return next(folded.label for folded in at.expander if words.ALL_MATCHING in folded.label)
+
+    assert label(open_page("failures")) == words.ALL_MATCHING
+    groups = Groups(two.dsn, Actor("local:anna", "dashboard"))
+    groups.acknowledge(group.fingerprint)
+    assert label(open_page("failures")).endswith(", also of causes that are not shown here: 1 acknowledged")
+    assert label(open_page("failures", show="acknowledged")).endswith(" not shown here: 1 open")
+    assert label(open_page("failures", show="all")) == words.ALL_MATCHING
 
 
 def test_pages_of_a_cause_lead_to_its_last_delivery_and_back(open_page: Open, two: BusByHand) -> None:

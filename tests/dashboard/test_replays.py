@@ -77,7 +77,8 @@ def test_all_that_match_is_a_second_step_and_its_buttons_say_verb_count_and_scop
     at.session_state["many.all"] = True
     at.run()
     labels = {each.label: each for each in at.button}
-    assert {"Replay all 1 that failed…", "Cancel all 1 that are open or have failed…"} <= set(labels)
+    scope = "that failed" if page == "failures" else "that are open or have failed"
+    assert {"Replay all 1 that failed…", f"Cancel all 1 {scope}…"} <= set(labels)
     assert labels["Run now all"].disabled
     assert "none that is retrying or scheduled" in (labels["Run now all"].help or "")
 

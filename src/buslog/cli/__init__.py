@@ -95,11 +95,36 @@ def buslog() -> None:
     """
 
 
+# Where the first sentence of a command's own help is too long for a line of the list.
+SHORT = {
+    "up": "Bring up the whole system: database, worker, dashboard.",
+    "metrics": "Print what Prometheus scrapes.",
+    "emit": "Emit a message.",
+    "run": "Run a registered command by hand.",
+    "replay": "Send ended deliveries of a message again.",
+    "run-now": "Make waiting deliveries of a message due at once.",
+    "cancel": "End open or failed deliveries of a message.",
+    "runs": "Replay, run now or cancel all that a filter finds.",
+    "failures": "What has failed, by cause.",
+    "pause": "Hold a subscription until it is resumed.",
+    "people": "Who has which role on the dashboard; give one.",
+    "alerts": "Who is told when something is wrong.",
+    "export": "Write the log to stdout: CSV, Excel or Parquet.",
+    "import": "Take over an existing history, never executed.",
+    "note": "Write a note about a key or a message.",
+    "audit": "Write who did what, when and why to stdout, as CSV.",
+    "duty": "Who is on duty; take it, hand it over.",
+    "erase": "Erase what is kept about a key.",
+    "views": "Saved filters, for oneself or for the team.",
+    "refs": "More values to find a message by (BUSLOG_REF_FIELDS).",
+}
+
 for command in (
     up, worker, dashboard, migrate, doctor, metrics, emit, run, replay, run_now, cancel, runs, failures, pause,
     resume, people, alerts, export, import_, note, audit, erase, duty, views, refs, unregister,
 ):  # fmt: skip
     command.params.append(JSON_OPTION)
+    command.short_help = SHORT.get(command.name or "")
     buslog.add_command(command)
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buslog.cli import filtering
-from buslog.cli.common import JSON_OPTION, examples, give, opened
+from buslog.cli.common import JSON_OPTION, examples, give, opened, say
 from buslog.desk import Actor
 from buslog.filter import Range
 
 if TYPE_CHECKING:
     from buslog.replays import Preview, Replays, Run
 
-VERBS = ("replay", "run now", "cancel")
+VERBS = ("replay", "run-now", "cancel")  # as the commands that do it to one are called
 
 
 def replays(dsn: str) -> Replays:
@@ -49,7 +49,7 @@ def preview(verb: str, **given: Any) -> None:
     from buslog.replays import Verb  # noqa: PLC0415
 
     with opened() as database:
-        found = replays(database.dsn).preview(filtering.filter_of(database.dsn, given), Verb(verb))
+        found = replays(database.dsn).preview(filtering.filter_of(database.dsn, given), Verb(verb.replace("-", " ")))
     _give_preview(found)
 
 
@@ -132,6 +132,11 @@ def _give_preview(found: Preview) -> None:
         f"superseded\t{superseded}",
         f"caused\t{_caused(found)}",
         *(f"skipped, {reason}\t{count}" for reason, count in skipped.items()),
+    )
+    say(
+        f"Nothing is sent yet: `buslog runs start {found.run}` does it."
+        if found.eligible
+        else "There is nothing to do."
     )
 
 

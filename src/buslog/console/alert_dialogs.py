@@ -25,7 +25,8 @@ _DIALOG = "alert"
 def change(rule: Rule | None) -> None:
     """Opens the dialog of a rule; None: of a new one."""
     once.opened(_DIALOG)
-    _rule(rule)
+    title = words.ALERT_RULE if rule else words.ALERT_NEW_TITLE
+    st.dialog(title, width="medium", icon=":material/notifications:")(_rule)(rule)
 
 
 def remove(rule: Rule) -> None:
@@ -34,7 +35,6 @@ def remove(rule: Rule) -> None:
     _removal(rule)
 
 
-@st.dialog(words.ALERT_RULE, width="medium", icon=":material/notifications:")
 def _rule(rule: Rule | None) -> None:
     once.shown(_DIALOG)
     key = f"alert.{rule.name if rule else ''}"
@@ -89,6 +89,7 @@ def _ask_telling(rule: Rule | None, key: str) -> None:
     here = channels.configured().names
     mine = list(rule.channels) if rule else here
     st.multiselect(words.ALERT_TO, sorted({*here, *mine}), mine, key=f"{key}.channels", accept_new_options=True,
+                   placeholder=words.ALERT_TO_NOBODY_YET,
                    help=words.ALERT_TO_HELP)  # fmt: skip
     remind = rule.remind if rule else _REMINDERS[2]
     _choose(words.ALERT_AGAIN, _REMINDERS, remind, f"{key}.remind", or_never=True)
@@ -153,7 +154,7 @@ def _save(rule: Rule | None, key: str) -> None:
     once.act(_DIALOG, "", deed)
 
 
-@st.dialog(words.ALERT_REMOVE, width="small", icon=":material/delete:")
+@st.dialog(words.ALERT_REMOVE_TITLE, width="small", icon=":material/delete:")
 def _removal(rule: Rule) -> None:
     once.shown(_DIALOG)
     markup.title(rule.name, quiet=words.ALERT_REMOVE_MORE)

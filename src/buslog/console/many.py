@@ -130,7 +130,8 @@ def _all_button(filter_: Filter, verb: Verb, key: str) -> None:
         states = ()
     count = access.insights().count(replace(filter_, states=states)) if states else None
     why = access.may(f"{verb} many") or ("" if count else words.NOTHING_FITS[verb])
-    which = words.SCOPES[verb].format(states=_of_states(states))
+    scope = words.SCOPES[Verb.REPLAY if states == (State.FAILED,) else verb]
+    which = scope.format(states=_of_states(states))
     st.button(
         f"{words.RUN_VERBS[verb]} all {count} {which}…" if count else f"{words.RUN_VERBS[verb]} all",
         key=f"{key}.all.{verb}", icon=words.VERB_ICONS[verb], disabled=bool(why),
@@ -295,8 +296,8 @@ def _fields(preview: Preview) -> None:
     key = f"many.{preview.run}"
     if preview.superseded:
         st.checkbox(words.SUPERSEDED_LEAVE, key=f"{key}.superseded")
-    first, second, third = st.columns(3)
-    if preview.verb is Verb.REPLAY:
+    first, second, third = st.columns(3) if preview.verb is Verb.REPLAY else (None, *st.columns(2))
+    if first is not None:
         with first:
             st.number_input(
                 words.CANARY_FIELD, 0, min(preview.eligible, MOST), CANARY if preview.eligible > SMALL else 0,

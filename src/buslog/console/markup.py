@@ -59,6 +59,16 @@ def quiet_lines(texts: Iterable[str]) -> None:
     st.html(f'<div style="{_MUTED};font-size:.85rem;line-height:1.5;overflow-wrap:anywhere">{inside}</div>')
 
 
+def keys(pairs: Iterable[tuple[str, str]]) -> None:
+    """Keys of the keyboard, each of one width, and what they do."""
+    rows = "".join(
+        '<kbd style="border:1px solid rgba(128,136,152,.6);border-radius:4px;text-align:center;font:inherit;'
+        f'font-size:.85rem;line-height:1.5rem">{escape(key)}</kbd><span>{escape(told)}</span>'
+        for key, told in pairs
+    )
+    st.html(f'<div style="display:grid;grid-template-columns:1.75rem 1fr;gap:.4rem .75rem">{rows}</div>')
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Labels and values in a row that wraps; those without a value are left out."""
     cells = "".join(

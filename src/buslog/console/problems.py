@@ -43,7 +43,8 @@ def show(error: BuslogError) -> None:
         headline = words.TOOK_TOO_LONG
     with st.container(border=True):
         st.markdown(f":material/error: **{headline}**")
-        markup.facts([("What", error.field), ("Rule", error.rule), ("Was", error.was[:200]), ("Limit", error.limit)])
+        rule = "" if error.rule == "exists" else error.rule  # the headline says that it does not
+        markup.facts([("What", error.field), ("Rule", rule), ("Was", error.was[:200]), ("Limit", error.limit)])
         if error.mend:
             markup.quiet(error.mend)
 

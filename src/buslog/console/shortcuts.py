@@ -38,7 +38,5 @@ def button() -> None:
 
 @st.dialog(words.SHORTCUTS_TITLE, icon=":material/keyboard:")
 def _dialog() -> None:
-    with st.container(gap="xsmall"):
-        for shortcut in Shortcut:
-            st.markdown(f":gray-badge[{shortcut}] {words.SHORTCUTS[shortcut.name]}")
+    markup.keys((str(shortcut), words.SHORTCUTS[shortcut.name]) for shortcut in Shortcut)
     markup.quiet(words.SHORTCUTS_MORE)

@@ -621,7 +621,7 @@ VERB_ICONS: dict[Verb, str] = {
     Verb.REPLAY: ":material/replay:", Verb.RUN_NOW: ":material/bolt:", Verb.CANCEL: ":material/block:",
 }  # fmt: skip
 VERB_MEANINGS: dict[Verb, str] = {
-    Verb.REPLAY: "Each is sent again to its own subscriber, as its next generation; what was stays as history.",
+    Verb.REPLAY: "Each is sent again, to its own subscriber alone. What was stays as its history.",
     Verb.RUN_NOW: "Each is made due at once, and charged no extra attempt.",
     Verb.CANCEL: "Each ends as cancelled: it leaves Failures and stays in the Log.",
 }
@@ -634,7 +634,9 @@ NOTHING_FITS: dict[Verb, str] = {
     Verb.RUN_NOW: "This filter finds none that is retrying or scheduled.",
     Verb.CANCEL: "This filter finds none that is open or has failed.",
 }
-ALL_MATCHING = "All that match this filter"
+ALL_MATCHING = "Replay, run now or cancel all that match this filter"
+ALL_MATCHING_OF_KEY = "Replay, run now or cancel all of {key}"
+ALL_MATCHING_OF_CAUSES = "{label}, also of causes that are not shown here: {others}"
 ALL_MATCHING_HOW = "Not only what is on this page. You see first what would happen."
 SELECT_FIRST = "Select deliveries with the boxes at their left."
 NOT_THESE = "None of the selected ones can be: {why}"
@@ -903,7 +905,7 @@ ALERTS = "Alerts"
 ALERT_RULE = "Alert rule"
 HISTORY, HISTORY_OF = "History", "History of {rule}"
 ALERTS_HELP = "Who is told when something is wrong, and what was told."
-ALERT_NEW = "New rule"
+ALERT_NEW, ALERT_NEW_TITLE = "New rule", "New alert rule"
 ALERT_NEW_HELP = "Who is told, of what, and when not."
 ALERT_EDIT, ALERT_REMOVE, ALERT_OFF, ALERT_ON = "Edit", "Remove", "Switch off", "Switch on"
 ALERT_SEE = "Show it"
@@ -964,6 +966,7 @@ ALERT_PERCENT, ALERT_MINUTES, ALERT_SECONDS = (
 ALERT_WINDOW, ALERT_UNSEEN_FOR = "Within", "New, when not seen for"
 ALERT_AT_LEAST = "With at least so many failures"
 ALERT_TO = "Channels"
+ALERT_TO_NOBODY_YET = "Nobody is told: choose a channel, or type its name"
 ALERT_TO_HELP = "Names in BUSLOG_ALERT_CHANNELS; type one that only a worker knows."
 ALERT_HAS_QUIET, ALERT_QUIET_HELP = "Quiet hours", "What fires then is told when they end, if it still lasts."
 ALERT_FROM, ALERT_UNTIL, ALERT_ZONE = "From", "Until", "On the clocks of"
@@ -972,6 +975,7 @@ ALERT_AGAIN_NEVER = "Never"
 ALERT_SAVE, ALERT_LEAVE = "Save the rule", "Leave it"
 ALERT_SAVED, ALERT_REMOVED = "The rule {name} is saved.", "The rule {name} is removed."
 ALERT_SWITCHED_OFF, ALERT_SWITCHED_ON = "The rule {name} is switched off.", "The rule {name} is switched on."
+ALERT_REMOVE_TITLE = "Remove this rule?"
 ALERT_REMOVE_MORE = "What it found stays in the history. To keep the rule for later, switch it off instead."
 
 # ── Functions ───────────────────────────────────────────────────────────────────

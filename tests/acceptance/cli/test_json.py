@@ -26,6 +26,13 @@ def test_every_command_takes_json(name: str) -> None:
     assert "--json" in command.get_help(click.Context(command, info_name="buslog"))
 
 
+@pytest.mark.parametrize("name", commands.commands)
+def test_the_list_of_commands_has_a_whole_sentence_for_each(name: str) -> None:
+    left = 80 - len("  unregister  ") - 2  # of a terminal's line
+    assert commands.commands[name].get_short_help_str(left).endswith(".")
+    assert not commands.commands[name].get_short_help_str(left).endswith("...")
+
+
 def test_migrate(empty_cli: Cli) -> None:
     done = empty_cli("migrate", "--json")
     assert (done.code, done.err, done.document) == (0, "", {"before": None, "after": "0001"})

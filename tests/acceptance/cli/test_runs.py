@@ -15,8 +15,10 @@ def test_a_run_is_previewed_started_shown_and_stopped(cli: Cli, worker: Any, con
     for shipment in range(3):
         cli("emit", "ordered", json.dumps({"shipmentId": f"S-{shipment}"}))
     wait_until(lambda: value(connection, "SELECT count(*) FROM buslog.log WHERE state IN ('failed', 'retrying')") == 6)
-    run, eligible, *_ = cli("runs", "preview", "replay", "--state", "failed").out.splitlines()
-    assert eligible == "eligible\t3"
+    previewed = cli("runs", "preview", "replay", "--state", "failed")
+    run, eligible, *_ = previewed.out.splitlines()
+    assert (eligible, f"`buslog runs start {run}`" in previewed.err) == ("eligible\t3", True)
+    assert cli("runs", "preview", "run-now", "--json").document["verb"] == "run now"
     assert cli("runs", "start", run, "--undo", "60").out.startswith(f"{run}\treplay\twaiting\nwaiting\t3\n")
     assert cli("runs", "stop", run).out.startswith(f"{run}\treplay\tstopped: by ")
     listed = cli("runs", "list").out.splitlines()
