@@ -697,7 +697,7 @@ RUN_NO_WORKER = "No worker is running: the run waits until one does."
 RUN_CANARY = (
     "Tried first: {number}. If all of them succeed, the other {rest} follow by themselves; if not, the run stops."
 )
-RUN_CANARY_WAITS = "Of these {succeeded} succeeded, and {open} are not settled yet."
+RUN_CANARY_WAITS = "{succeeded} of these succeeded so far, {open} not settled yet."
 RUN_RUNNING = "{waiting} to be sent yet, {sent} sent and not settled."
 RUN_STOPPED = "Stopped: {why}. {waiting} not sent: they stand where they stood."
 RUN_STILL = "{sent} that were sent before are still being followed."
