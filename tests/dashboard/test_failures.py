@@ -16,7 +16,7 @@ from buslog.desk import Actor
 from buslog.filter import Filter
 from buslog.groups import Groups
 from buslog.insights import FailureGroup, Insights
-from tests.dashboard.conftest import Dashboard, Open, all_text, texts_of
+from tests.dashboard.conftest import Dashboard, Open, all_text, column_of, texts_of
 
 if TYPE_CHECKING:
     from tests.conftest import BusByHand
@@ -267,7 +267,7 @@ def test_the_menu_leads_to_the_causes_not_to_the_last_one(open_page: Open, two: 
 def test_the_log_shows_a_group_and_lets_it_go(open_page: Open, two: BusByHand) -> None:
     group = group_of(two, "no answer")
     at = open_page("log", group=group.fingerprint)
-    assert grid(at) == ["S-1"] * 3
+    assert column_of(at, "shipmentId") == ["S-1"] * 3
     at.text_input(key="log.find").set_value("S-1").run()
     assert at.query_params == {"find": "S-1", "group": group.fingerprint}
     next(button for button in at.button if button.label.startswith("cause")).click().run()
