@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast, overload
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from buslog.config import Settings, settings
@@ -148,13 +149,14 @@ async def connect_async(dsn: str) -> AsyncConnection:
 
 
 class Pool(AsyncConnectionPool[AsyncConnection]):
-    """A pool of connections for a bus, not yet opened; in autocommit each statement is a transaction.
+    """A pool of connections for a bus, not yet opened; each statement is a transaction. lent: to subscribers, who do to
+    their connection's session what they like; none is opened before one asks.
 
     When there is none to give, `getconn` raises `DatabaseUnavailable` with what the last attempt to connect met: "full"
     and "exhausted" are not "down". It never gives up: a round of attempts that has ended is followed by the next.
     """
 
-    def __init__(self, dsn: str, size: int, *, autocommit: bool = True) -> None:
+    def __init__(self, dsn: str, size: int, *, lent: bool = False) -> None:
         pool = self
 
         class Connecting(AsyncConnection):
@@ -171,9 +173,9 @@ class Pool(AsyncConnectionPool[AsyncConnection]):
         self._dsn = dsn
         self._refusal: psycopg.Error | None = None
         super().__init__(
-            checked_dsn(dsn), connection_class=Connecting, min_size=int(autocommit), max_size=size, open=False,
-            timeout=10, name="buslog", kwargs={"autocommit": autocommit}, reconnect_timeout=RECONNECT_ROUND,
-            reconnect_failed=_reconnect,
+            checked_dsn(dsn), connection_class=Connecting, min_size=int(not lent), max_size=size, open=False,
+            timeout=10, name="buslog", kwargs={"autocommit": True}, reset=_as_new if lent else None,
+            reconnect_timeout=RECONNECT_ROUND, reconnect_failed=_reconnect,
         )  # fmt: skip
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection:
@@ -191,11 +193,40 @@ async def _reconnect(pool: AsyncConnectionPool[Any]) -> None:
 
 
 def make_sync_pool(dsn: str, size: int) -> SyncPool:
-    """A pool for plain functions, opened; its connections are in transactions."""
+    """A pool for plain functions, opened; what `Pool` lends to coroutines."""
     return ConnectionPool(
         checked_dsn(dsn), min_size=0, max_size=size, open=True, timeout=10, name="buslog-sync",
+        kwargs={"autocommit": True}, reset=_as_new_sync,
         reconnect_timeout=RECONNECT_ROUND, reconnect_failed=lambda pool: pool.check(),
     )  # fmt: skip
+
+
+async def _as_new(connection: AsyncConnection) -> None:
+    """What one subscriber has set is not there for the next, who may write elsewhere by it."""
+    connection.row_factory = tuple_row
+    await connection.execute(query("reset"))
+
+
+def _as_new_sync(connection: Connection) -> None:
+    connection.row_factory = tuple_row
+    connection.execute(query("reset"))
+
+
+@overload
+def plain_cursor(connection: AsyncConnection) -> AsyncCursor: ...
+@overload
+def plain_cursor(connection: Connection) -> Cursor: ...
+def plain_cursor(connection: AsyncConnection | Connection) -> AsyncCursor | Cursor:
+    """One whose rows are tuples, whatever the connection was told to make of rows."""
+    return connection.cursor(row_factory=tuple_row)
+
+
+def check_alive(connection: AsyncConnection | Connection) -> None:
+    """Asked after a transaction's end: the driver does not send the commit on a connection that it knows to be broken,
+    and says nothing of it. Raises psycopg's OperationalError.
+    """
+    if connection.closed:
+        raise psycopg.OperationalError("the connection broke before the commit")
 
 
 def is_idle(connection: AsyncConnection) -> bool:

@@ -81,7 +81,8 @@ class Message(Record[PayloadT]):
 
     def transaction(self) -> Transaction:
         """A transaction in which this delivery is settled as succeeded: what is written on its connection and the
-        settle commit together, at the end of the block, or not at all.
+        settle commit together, at the end of the block, or not at all. A `transaction()` of the connection's inside it
+        is a savepoint; its `commit()` and `rollback()` raise. What is set in its session ends with the block.
 
         The block raises what it raises; leaving it raises `StaleDelivery` where the delivery was cancelled or rescued
         meanwhile, and `OutcomeUnknown` where the connection broke during the commit. TypeError for `with` in a

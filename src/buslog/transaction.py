@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
 from buslog import db
-from buslog.errors import BuslogError, OutcomeUnknown, StaleDelivery
+from buslog.errors import OutcomeUnknown, StaleDelivery
 from buslog.execution import SUCCEEDED, Claimed
 from buslog.loops import current_loop
 from buslog.store import Settlement, settle_values
@@ -43,7 +43,7 @@ class Transactions:
             raise TypeError("a transaction belongs to the bus's event loop; in a plain function, write `with`")
         with db.translated(self._dsn):
             if self._pool is None:
-                self._pool = db.Pool(self._dsn, self._size, autocommit=False)
+                self._pool = db.Pool(self._dsn, self._size, lent=True)
                 await self._pool.open()
             return await self._pool.getconn()
 
@@ -75,35 +75,44 @@ class Transaction:
     At the end of the block the delivery is settled as succeeded in the same transaction, and both commit; when the
     block raises, both roll back. The settle comes last, so that no lock of ours is held while the block runs. Leaving
     the block raises `StaleDelivery`, and nothing was written, where the delivery was cancelled or rescued meanwhile.
+
+    It is one of the driver's own: a `transaction()` inside it is a savepoint, and the driver refuses to commit there.
     """
 
     def __init__(self, transactions: Transactions, values: tuple[object, ...], settled: Callable[[], None]) -> None:
         self._transactions = transactions
         self._values = values
         self._settled = settled
-        self._async: db.AsyncConnection | None = None
-        self._sync: db.Connection | None = None
+        self._async: tuple[db.AsyncConnection, AbstractAsyncContextManager[object]] | None = None
+        self._sync: tuple[db.Connection, AbstractContextManager[object]] | None = None
 
     async def __aenter__(self) -> db.AsyncConnection:
-        self._async = await self._transactions.take()
-        return self._async
+        connection = await self._transactions.take()
+        begun = connection.transaction()
+        try:
+            await begun.__aenter__()
+        except BaseException:
+            await self._transactions.give_back(connection)
+            raise
+        self._async = connection, begun
+        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        connection = self._async
-        assert connection is not None
+        assert self._async is not None
+        connection, begun = self._async
         try:
             if error is not None:
-                with suppress(BuslogError), db.translated():  # a connection that is broken hides nothing
-                    await connection.rollback()
+                await begun.__aexit__(kind, error, trace)
                 return
             with _committing():
-                cursor = await connection.execute(db.query("settle"), self._values)
-                if not _accepted(await cursor.fetchone()):
-                    await connection.rollback()
-                    raise _stale()
-                await connection.commit()
+                async with AsyncExitStack() as ending:
+                    ending.push_async_exit(begun)
+                    cursor = await db.plain_cursor(connection).execute(db.query("settle"), self._values)
+                    if not _accepted(await cursor.fetchone()):
+                        raise _stale()
+                db.check_alive(connection)
             self._settled()
         finally:
             await self._transactions.give_back(connection)
@@ -112,24 +121,31 @@ class Transaction:
         # What waits for a lock here would hold up the coroutine that holds it.
         if self._transactions.is_here():
             raise TypeError("in a coroutine, write `async with message.transaction()`")
-        self._sync = self._transactions.take_sync()
-        return self._sync
+        connection = self._transactions.take_sync()
+        begun = connection.transaction()
+        try:
+            begun.__enter__()
+        except BaseException:
+            self._transactions.give_back_sync(connection)
+            raise
+        self._sync = connection, begun
+        return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        connection = self._sync
-        assert connection is not None
+        assert self._sync is not None
+        connection, begun = self._sync
         try:
             if error is not None:
-                with suppress(BuslogError), db.translated():
-                    connection.rollback()
+                begun.__exit__(kind, error, trace)
                 return
             with _committing():
-                if not _accepted(connection.execute(db.query("settle"), self._values).fetchone()):
-                    connection.rollback()
-                    raise _stale()
-                connection.commit()
+                with ExitStack() as ending:
+                    ending.push(begun)
+                    if not _accepted(db.plain_cursor(connection).execute(db.query("settle"), self._values).fetchone()):
+                        raise _stale()
+                db.check_alive(connection)
             self._settled()
         finally:
             self._transactions.give_back_sync(connection)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Any
+from functools import partial
+from typing import Any, LiteralString
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from buslog import Bus, Fail, Message, RetryPolicy, db
 from buslog.desk import Actor
-from buslog.errors import StaleDelivery
+from buslog.errors import BuslogError, OutcomeUnknown, StaleDelivery
 from buslog.message import DeliveryRef
 from buslog.operations import Operations
 from tests.worker.conftest import QUICK, log_rows, until
@@ -57,6 +60,146 @@ async def test_a_block_that_raises_writes_nothing_and_is_retried(bus: Bus, conne
         await bus.emit("booked")
         await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)])
     assert entries(connection) == ["attempt 3"]
+
+
+async def test_a_transaction_of_the_driver_s_inside_the_block_does_not_commit_before_it(
+    bus: Bus, connection: db.Connection
+) -> None:
+    """As of code that is shared with others, and brings a transaction of its own."""
+
+    @bus.on("booked", id="coroutine", retry=QUICK)
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            async with own.transaction():
+                await own.execute("INSERT INTO ledger VALUES ('coroutine')")
+            if message.attempt < 3:
+                raise ValueError("not yet")
+
+    @bus.on("booked", id="plain", retry=QUICK)
+    def book_plain(message: Message) -> None:
+        with message.transaction() as own:
+            with own.transaction():
+                own.execute("INSERT INTO ledger VALUES ('plain')")
+            if message.attempt < 3:
+                raise ValueError("not yet")
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)] * 2)
+    assert entries(connection) == ["coroutine", "plain"]
+
+
+@pytest.mark.parametrize("how", ["commit", "autocommit"])
+async def test_a_block_cannot_commit_without_its_settle(bus: Bus, connection: db.Connection, how: str) -> None:
+    @bus.on("booked", id="coroutine", retry=RetryPolicy(max_attempts=1))
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            if how == "autocommit":
+                await own.set_autocommit(True)
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+            await own.commit()
+
+    @bus.on("booked", id="plain", retry=RetryPolicy(max_attempts=1))
+    def book_plain(message: Message) -> None:
+        with message.transaction() as own:
+            if how == "autocommit":
+                own.autocommit = True
+            own.execute("INSERT INTO ledger VALUES ('one')")
+            own.commit()
+
+    async with bus:
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "last_error_type", "booked") == [("ProgrammingError",)] * 2)
+    assert entries(connection) == []
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_connection_that_is_lost_between_settle_and_commit_confirms_nothing(
+    bus: Bus, connection: db.Connection, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    """The driver passes over the end of a transaction whose connection it knows to be broken."""
+    raised: list[BaseException] = []
+
+    async def book(message: Message) -> None:
+        try:
+            async with message.transaction() as own:
+                await own.execute("INSERT INTO ledger VALUES ('one')")
+        except BuslogError as error:
+            raised.append(error)
+            raise
+
+    def book_plain(message: Message) -> None:
+        try:
+            with message.transaction() as own:
+                own.execute("INSERT INTO ledger VALUES ('one')")
+        except BuslogError as error:
+            raised.append(error)
+            raise
+
+    leave, leave_plain = psycopg.AsyncTransaction.__aexit__, psycopg.Transaction.__exit__
+
+    async def lose(self: Any, *error: Any) -> Any:
+        self.connection.pgconn.finish()
+        return await leave(self, *error)
+
+    def lose_plain(self: Any, *error: Any) -> Any:
+        self.connection.pgconn.finish()
+        return leave_plain(self, *error)
+
+    bus.on("booked", id="ledger", retry=RetryPolicy(max_attempts=1))(book_plain if plain else book)
+    async with bus:
+        monkeypatch.setattr(psycopg.AsyncTransaction, "__aexit__", lose)
+        monkeypatch.setattr(psycopg.Transaction, "__exit__", lose_plain)
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked") == [("failed",)])
+    assert [type(error) for error in raised] == [OutcomeUnknown]
+    assert entries(connection) == []
+
+
+SESSION: LiteralString = """
+    SELECT current_setting('search_path') AS path, current_setting('work_mem') AS memory,
+           (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+           (SELECT count(*) FROM pg_listening_channels()) AS channels, (SELECT count(*) FROM pg_cursors) AS cursors
+"""
+LEAVE_BEHIND: LiteralString = """
+    SET search_path = pg_catalog; SET work_mem = '1MB'; SELECT pg_advisory_lock(1); LISTEN booked;
+    DECLARE kept CURSOR WITH HOLD FOR SELECT 1
+"""
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_what_a_block_leaves_in_its_session_is_not_there_for_the_next(
+    bus: Bus, connection: db.Connection, plain: bool
+) -> None:
+    seen: list[tuple[int, object]] = []
+
+    async def leave(message: Message) -> None:
+        async with message.transaction() as own:
+            found = await (await own.execute(SESSION)).fetchone()
+            own.row_factory = dict_row
+            await own.execute(LEAVE_BEHIND)
+        seen.append((own.info.backend_pid, found))
+
+    def leave_plain(message: Message) -> None:
+        with message.transaction() as own:
+            found = own.execute(SESSION).fetchone()
+            own.row_factory = dict_row
+            own.execute(LEAVE_BEHIND)
+        seen.append((own.info.backend_pid, found))
+
+    def has_seen(number: int) -> bool:
+        return len(seen) == number
+
+    bus.on("booked", id="ledger")(leave_plain if plain else leave)
+    async with bus:
+        for number in range(1, 4):
+            await bus.emit("booked")
+            await until(partial(has_seen, number))
+            await asyncio.sleep(0.1)
+    sessions, found = zip(*seen, strict=True)
+    assert len(set(sessions)) == 1, "the same connection each time"
+    assert len(set(found)) == 1, found
+    assert log_rows(connection, "state", "booked") == [("succeeded",)] * 3
 
 
 async def test_a_plain_function_has_a_transaction_too(bus: Bus, connection: db.Connection) -> None:
@@ -288,6 +431,34 @@ async def test_what_commits_while_a_cancel_of_another_is_looked_up_is_not_stoppe
         running.store.taken_away = slowly
         emission = bus.emit("booked")
         await until(lambda: log_rows(connection, "state", "booked") == [("running",)])
+        connection.execute("NOTIFY buslog_cancelled")
+        await emission
+        assert ended.is_set()
+
+
+async def test_what_has_committed_and_has_not_heard_so_is_not_stopped_by_a_cancel_of_another(
+    bus: Bus, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, ended = asyncio.Event(), asyncio.Event()
+    leave = psycopg.AsyncTransaction.__aexit__
+
+    async def hear_late(self: psycopg.AsyncTransaction, *error: Any) -> Any:
+        left = await leave(self, *error)
+        committed.set()
+        await asyncio.sleep(0.5)
+        return left
+
+    monkeypatch.setattr(psycopg.AsyncTransaction, "__aexit__", hear_late)
+
+    @bus.on("booked", id="ledger", mode="sync")
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            await own.execute("INSERT INTO ledger VALUES ('one')")
+        ended.set()
+
+    async with bus:
+        emission = bus.emit("booked")
+        await committed.wait()
         connection.execute("NOTIFY buslog_cancelled")
         await emission
         assert ended.is_set()

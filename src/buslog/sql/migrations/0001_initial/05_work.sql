@@ -552,7 +552,8 @@ LANGUAGE sql AS $$
     LIMIT places
 $$;
 
--- Which of the deliveries that a worker runs are no longer its own, because they were cancelled or rescued.
+-- Which of the deliveries that a worker runs are no longer its own, because they were cancelled or rescued. Not what has
+-- succeeded, in the subscriber's own transaction: the worker may not have heard of its commit yet.
 CREATE FUNCTION buslog.taken_away(messages uuid[], subscriptions integer[], fences bigint[])
 RETURNS TABLE (message_id uuid, subscription_id integer, ready_seq bigint) LANGUAGE sql AS $$
     SELECT h.message_id, h.subscription_id, h.ready_seq
@@ -560,4 +561,7 @@ RETURNS TABLE (message_id uuid, subscription_id integer, ready_seq bigint) LANGU
     WHERE NOT EXISTS (SELECT FROM buslog.deliveries d
                       WHERE d.message_id = h.message_id AND d.subscription_id = h.subscription_id
                         AND d.ready_seq = h.ready_seq AND d.state = 'running')
+      AND NOT EXISTS (SELECT FROM buslog.ended_deliveries e
+                      WHERE e.message_id = h.message_id AND e.subscription_id = h.subscription_id
+                        AND e.latest AND e.state = 'succeeded')
 $$;
