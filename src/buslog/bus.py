@@ -125,7 +125,8 @@ class Bus(Subscribing):
         connection: psycopg's Connection or AsyncConnection; SQLAlchemy's Connection, Session, AsyncConnection or
         AsyncSession, on the database of this bus. With an async one, await it. The bus need not be started. Workers
         notice the commit within their poll. The other arguments are `emit`'s. Raises `InvalidMessage`, also for a name
-        with sync subscribers: they would wait for the commit, and the commit for them.
+        with sync subscribers: they would wait for the commit, and the commit for them. Raises `DatabaseUnavailable`:
+        your transaction is rolled back; on a psycopg connection in autocommit, `OutcomeUnknown` where it breaks.
         """
         said = self._said("emit within a transaction", name, payload, options)
         if is_async(connection):

@@ -49,6 +49,7 @@ SAFETY = {
 RECONNECT_ROUND = 2.0  # seconds; the library doubles its pause from 1 s on for so long, and begins anew
 PREPARED = 30  # statements of a connection that reads: the plan of one over many partitions takes a third of a MB
 ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock: nothing of the statement is left
+OUTDATED = "0A000"  # a statement prepared before a migration changed the type of its answer: refused ever after
 TIMES = 5  # so often a statement that was rolled back is carried out in all
 
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -229,6 +230,13 @@ def check_alive(connection: AsyncConnection | Connection) -> None:
         raise psycopg.OperationalError("the connection broke before the commit")
 
 
+def commits_by_itself(connection: object) -> bool:
+    """Whether a statement on somebody's own connection is a transaction of its own: psycopg's in autocommit."""
+    return isinstance(connection, psycopg.Connection | psycopg.AsyncConnection) and (
+        connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    )
+
+
 def is_idle(connection: AsyncConnection) -> bool:
     """Whether a connection is well, and in no transaction."""
     return connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
@@ -240,8 +248,8 @@ async def fetch(
     """Carries out a named query that is a transaction of its own; its rows, if it has any. A cursor that is used again
     and again for the same query has found out the types of its values and columns once.
 
-    One that met a deadlock or a serialization failure was rolled back for certain: it is carried out again. then: a
-    named query without values, which the server carries out right after the first has committed.
+    What met a deadlock, a serialization failure or a migration was rolled back for certain: it is carried out again.
+    then: a named query without values, which the server carries out right after the first has committed.
     """
     for time in range(1, TIMES + 1):
         try:
@@ -250,8 +258,10 @@ async def fetch(
             else:
                 await _execute_both(cursor, name, values, then)
         except psycopg.Error as error:
-            if error.sqlstate not in ROLLED_BACK or time == TIMES or not is_idle(cursor.connection):
+            if error.sqlstate not in {*ROLLED_BACK, OUTDATED} or time == TIMES or not is_idle(cursor.connection):
                 raise
+            if error.sqlstate == OUTDATED:
+                await cursor.connection.execute("DEALLOCATE ALL")
             await asyncio.sleep(random.uniform(0, 0.01 * time))  # noqa: S311  (jitter)
         else:
             # Not `description`, which makes an object of each column.

@@ -7,13 +7,13 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from buslog import db
-from buslog.errors import RoleTooLow
+from buslog.errors import OutcomeUnknown, RoleTooLow
 from buslog.rights import Role, least_role
 
 
@@ -57,18 +57,33 @@ class Desk:
         """One transaction for an operation, begun by asking whether the actor's role may do it.
 
         verb: of `rights.RIGHTS`. on: what it is done to, as `_audit` takes it. Raises `RoleTooLow`, and puts the
-        attempt into the audit: in a transaction of its own, since the operation's is rolled back.
+        attempt into the audit: in a transaction of its own, since the operation's is rolled back. Raises
+        `OutcomeUnknown` where the connection broke during the commit.
         """
         least = least_role(verb)
         with db.connect(self._dsn) as connection, db.translated(self._dsn):
             try:
-                with connection.transaction():
+                with self._committed(connection, verb):
                     self._demand(connection, verb, least)
                     yield connection
             except RoleTooLow as refusal:
                 outcome = {"denied": refusal.was, "needs": refusal.limit}
                 self._audit(connection, verb, outcome, **on)
                 raise
+
+    @contextmanager
+    def _committed(self, connection: db.Connection, verb: str) -> Iterator[None]:
+        """A transaction, committed at the end of the block. Raises `OutcomeUnknown`."""
+        with ExitStack() as transaction:
+            transaction.enter_context(connection.transaction())
+            yield
+            try:
+                with db.translated(self._dsn, committing=verb != "look"):
+                    transaction.close()
+                    db.check_alive(connection)
+            except OutcomeUnknown as error:
+                mend = "It may have been done: look in the Audit, or at what it was done to, before you do it again."
+                raise error.recast(OutcomeUnknown, field=verb, mend=mend) from None
 
     def _demand(self, connection: db.Connection, verb: str, least: Role) -> None:
         """Raises `RoleTooLow` unless the actor has this role, in the database and at this moment."""

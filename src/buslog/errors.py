@@ -17,7 +17,7 @@ BuslogError
 ├── Misconfigured           settings or database that cannot work; the CLI ends with 2
 │   └── NotPermitted        the role we connect as may not do this
 └── DatabaseUnavailable     the database did not answer, or could not; nothing was recorded as done
-    └── OutcomeUnknown      the connection broke during a commit: the emit may or may not be stored
+    └── OutcomeUnknown      the connection broke during a commit: what was asked for may or may not be done
 
 SubscribersFailed           an ExceptionGroup: what the sync subscribers of one message raised
 """

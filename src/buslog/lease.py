@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -14,13 +16,16 @@ BEATS_PER_LEASE = 4
 
 
 class Beat:
-    """Beats until stopped. `lost` is called, in the beat's thread, when the worker was retired meanwhile."""
+    """Beats until stopped, or until the worker's event loop is closed: nothing of what is leased to it would ever run.
+    `lost` is called, in that loop, when the worker was retired meanwhile.
+    """
 
     def __init__(self, dsn: str, worker: int, hosts: Sequence[int], lease: float, lost: Callable[[], object]) -> None:
         self._dsn = dsn
         self._worker = worker
         self.hosts = list(hosts)
         self._lease = lease
+        self._loop = asyncio.get_running_loop()
         self._lost = lost
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="buslog-beat", daemon=True)
@@ -35,7 +40,7 @@ class Beat:
 
     def _run(self) -> None:
         connection: db.Connection | None = None
-        while not self._stop.wait(self._lease / BEATS_PER_LEASE):
+        while not self._stop.wait(self._lease / BEATS_PER_LEASE) and not self._loop.is_closed():
             try:
                 connection = connection or db.connect(self._dsn)
                 with db.translated(self._dsn):
@@ -47,7 +52,8 @@ class Beat:
                 connection = None
                 continue
             if renewed is None:
-                self._lost()
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    self._loop.call_soon_threadsafe(self._lost)
                 break
         if connection is not None:
             connection.close()

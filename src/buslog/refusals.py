@@ -55,6 +55,11 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             mend="Remove NUL characters, lone surrogates, NaN and Infinity.",
         )
     where = describe(dsn) if dsn else "the database"
+    # An ERROR of the server's ends the statement and rolls it back. Whatever else ends it leaves its outcome open, such
+    # as a PANIC because the disk is full, by which time the commit may have been written.
+    is_broken = not state or (diagnosis is not None and diagnosis.severity_nonlocalized != "ERROR")
+    if committing and is_broken and state:
+        return _unknown()
     if known := _KNOWN.get(state or _state_in_text(error)):
         kind, field, rule, was, mend = known
         return kind(field=field, rule=rule, was=was.format(where=where), mend=mend)
@@ -63,13 +68,8 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
             field="pool", rule="has a free connection in time",
             was=f"every connection of this program to {where} is in use", mend="Look for what holds them for long.",
         )  # fmt: skip
-    # An ERROR of the server's ends the statement and rolls it back. Whatever else ends it leaves its outcome open.
-    is_broken = not state or (diagnosis is not None and diagnosis.severity_nonlocalized != "ERROR")
     if committing and is_broken and isinstance(error, psycopg.OperationalError):
-        return OutcomeUnknown(
-            field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
-            mend="Emit it again with the dedupe key it had, or look in the Log first.",
-        )  # fmt: skip
+        return _unknown()
     if is_broken and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable(
             field="database", rule="answers", was=f"{where} does not", mend="Start it, or correct BUSLOG_DSN."
@@ -77,6 +77,13 @@ def translate(error: Exception, dsn: str = "", *, committing: bool = False) -> B
     return DatabaseUnavailable(
         field="database", rule="carries out the statement", was=f"{type(error).__name__} {state}".strip(),
         mend="The server's log says more.",
+    )  # fmt: skip
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown(
+        field="emit", rule="is confirmed by the database", was="the connection broke before the answer",
+        mend="Emit it again with the dedupe key it had, or look in the Log first.",
     )  # fmt: skip
 
 

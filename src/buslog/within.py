@@ -34,7 +34,7 @@ def is_async(connection: Executes | ExecutesAsync) -> bool:
 
 def emit_sync(connection: Executes, said: Said) -> Emitted:
     """Store a message on a sync connection. Raises like `Bus.emit_within`."""
-    with telemetry.emitting(said.name) as span, db.translated():
+    with telemetry.emitting(said.name) as span, db.translated(committing=db.commits_by_itself(connection)):
         if span is not None:
             said = said._replace(traceparent=span.traceparent)
         _refuse_sync(said, connection.execute(*_statement(connection, "has_sync_subscriber", said)).fetchone())
@@ -46,7 +46,7 @@ def emit_sync(connection: Executes, said: Said) -> Emitted:
 
 async def emit_async(connection: ExecutesAsync, said: Said) -> Emitted:
     """Store a message on an async connection. Raises like `Bus.emit_within`."""
-    with telemetry.emitting(said.name) as span, db.translated():
+    with telemetry.emitting(said.name) as span, db.translated(committing=db.commits_by_itself(connection)):
         if span is not None:
             said = said._replace(traceparent=span.traceparent)
         found = await connection.execute(*_statement(connection, "has_sync_subscriber", said))

@@ -290,9 +290,7 @@ class Worker:
     async def _enter(self) -> None:
         hosts = list(self._hosted)
         self._id = await self._store.enter(self.name, self._settings.version, hosts, self._settings.lease)
-        loop = asyncio.get_running_loop()
-        lost = lambda: loop.call_soon_threadsafe(self._enter_anew)  # noqa: E731
-        self._beat = Beat(self._dsn, self._id, hosts, self._settings.lease, lost)
+        self._beat = Beat(self._dsn, self._id, hosts, self._settings.lease, self._enter_anew)
         self._beat.start()
 
     def _enter_anew(self) -> None:

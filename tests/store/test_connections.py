@@ -12,13 +12,17 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import sqlalchemy
+from psycopg.pq import DiagnosticField
 
 from buslog import Bus, db
 from buslog.config import Settings
+from buslog.desk import Actor
 from buslog.errors import BuslogError, DatabaseUnavailable, InvalidMessage, Misconfigured, OutcomeUnknown
 from buslog.message import Emitted
+from buslog.operations import Operations
 from buslog.store import Said, Store
 
+from ..chaos.proxy import Proxy
 from ..conftest import TestServer
 from .conftest import Scene
 
@@ -136,6 +140,79 @@ def test_a_connection_that_breaks_in_a_commit_leaves_the_outcome_open(dsn: str) 
     with db.connect(dsn) as connection, pytest.raises(psycopg.OperationalError) as error:
         connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert isinstance(db.translate(error.value, committing=True), OutcomeUnknown)
+
+
+class Ended:
+    """What the server says when it gives up a session, as the driver reads it."""
+
+    def __init__(self, severity: bytes, state: bytes) -> None:
+        self._fields = {DiagnosticField.SEVERITY_NONLOCALIZED: severity, DiagnosticField.SQLSTATE: state}
+
+    def error_field(self, field: DiagnosticField) -> bytes | None:
+        return self._fields.get(field)
+
+    def get_error_message(self, encoding: str) -> str:  # noqa: ARG002  (the driver gives it)
+        return "could not write to file: No space left on device"
+
+
+@pytest.mark.parametrize("severity", [b"FATAL", b"PANIC"])
+@pytest.mark.parametrize("state", [b"53100", b"58030", b"25P04", b"XX000", b"57014"])
+def test_a_session_that_ends_in_a_commit_leaves_the_outcome_open_whatever_ended_it(
+    severity: bytes, state: bytes
+) -> None:
+    ended: Any = Ended(severity, state)
+    error = psycopg.errors.error_from_result(ended)
+    assert isinstance(db.translate(error, committing=True), OutcomeUnknown)
+    assert not isinstance(db.translate(error), OutcomeUnknown)
+
+
+@pytest.fixture
+def proxy(dsn: str) -> Iterator[Proxy]:
+    passing = Proxy(dsn)
+    yield passing
+    passing.close()
+
+
+def count_messages(connection: db.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM buslog.messages").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_click_whose_commit_is_not_answered_is_not_told_as_undone(proxy: Proxy, connection: db.Connection) -> None:
+    operations = Operations(proxy.dsn, Actor("local:tester", "cli"))
+    operations.emit("departed", {})
+    proxy.lose("reply", "COMMIT")
+    with pytest.raises(OutcomeUnknown, match="Audit"):
+        operations.emit("departed", {})
+    assert count_messages(connection) == 2, "it was done"
+
+
+def test_a_click_whose_connection_breaks_before_the_commit_is_undone(proxy: Proxy, connection: db.Connection) -> None:
+    operations = Operations(proxy.dsn, Actor("local:tester", "cli"))
+    proxy.lose("reply", "buslog.emit")
+    with pytest.raises(DatabaseUnavailable) as raised:
+        operations.emit("departed", {})
+    assert not isinstance(raised.value, OutcomeUnknown)
+    assert count_messages(connection) == 0
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("autocommit", [True, False])
+async def test_an_emit_on_one_s_own_connection_leaves_its_outcome_open_only_in_autocommit(
+    proxy: Proxy, connection: db.Connection, way: str, autocommit: bool
+) -> None:
+    connection.execute("SELECT buslog.emit('departed', '{}')")
+    bus = Bus(host=False, settings=Settings(dsn=proxy.dsn))
+    own = psycopg.connect(proxy.dsn, autocommit=autocommit)
+    own_async = await psycopg.AsyncConnection.connect(proxy.dsn, autocommit=autocommit)
+    proxy.lose("reply", "buslog.emit_lone")
+    with pytest.raises(DatabaseUnavailable) as raised:
+        bus.emit_within(own, "departed", {}) if way == "sync" else await bus.emit_within(own_async, "departed", {})
+    own.close()
+    await own_async.close()
+    assert isinstance(raised.value, OutcomeUnknown) is autocommit
+    assert count_messages(connection) == (2 if autocommit else 1)
 
 
 class Rival:
@@ -348,6 +425,27 @@ async def test_a_notification_whose_commit_fails_changes_nothing_for_the_emit(
         await store.close()
     assert connection.execute("SELECT last_value FROM times").fetchone() == (3,), "one in two fails"
     assert connection.execute("SELECT count(*) FROM buslog.messages").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("notifying", [True, False])
+async def test_a_migration_that_changes_an_answer_s_type_does_not_end_the_emits_of_who_runs(
+    dsn: str, connection: db.Connection, notifying: bool
+) -> None:
+    """The server refuses what was prepared before; the connection, and what is prepared on it, are kept for long."""
+    store = Store(dsn)
+    await store.open()
+    try:
+        await store.emit_many([Said("departed", "{}")], notifying=notifying)
+        row = connection.execute("SELECT pg_get_functiondef('buslog.emit_lone'::regproc)").fetchone()
+        assert row is not None
+        connection.execute("DROP FUNCTION buslog.emit_lone CASCADE")
+        connection.execute(row[0].replace("OUT routed smallint", "OUT routed integer"))
+        for _ in range(2):
+            (stored,) = await store.emit_many([Said("departed", "{}")], notifying=notifying)
+            assert stored.routed == 0
+    finally:
+        await store.close()
+    assert count_messages(connection) == 3
 
 
 async def test_a_settle_that_meets_a_deadlock_is_carried_out_again(scene: Scene, dsn: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -193,3 +194,38 @@ async def test_what_a_stop_finds_before_it_has_begun_is_released_uncharged(dsn18
     with db.connect(dsn18) as other:
         assert other.execute("SELECT state, attempt FROM buslog.deliveries").fetchall() == [("pending", 0)]
         assert other.execute("SELECT count(*) FROM buslog.workers").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("how", ["no stop", "a stop that is cut off"])
+async def test_a_lease_runs_out_with_its_event_loop_though_the_process_lives_on(dsn18: str, how: str) -> None:
+    quick = Settings(dsn=dsn18, poll=0.1, lease=1.0, grace=5.0)
+    ran: list[int] = []
+
+    def abandon() -> None:
+        bus = Bus(settings=quick)
+
+        @bus.on("departed", id="mail")
+        async def mail(message: Message) -> None:
+            await asyncio.sleep(3600)
+
+        async def main() -> None:
+            await bus.start()
+            await bus.emit("departed")
+            if how == "a stop that is cut off":
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(bus.stop(), 0.5)
+
+        asyncio.run(main())
+
+    await asyncio.to_thread(abandon)
+    bus = Bus(settings=quick)
+
+    @bus.on("departed", id="mail")
+    async def mail(message: Message) -> None:
+        ran.append(message.attempt)
+
+    with db.connect(dsn18) as connection:
+        async with bus:
+            await until(lambda: connection.execute("SELECT count(*) FROM buslog.attempts").fetchone() == (1,), 15)
+            connection.execute("UPDATE buslog.deliveries SET due_at = clock_timestamp() WHERE due_at IS NOT NULL")
+            await until(lambda: ran == [2], 15)

@@ -16,6 +16,7 @@ from buslog.errors import (
     InvalidFilter,
     Misconfigured,
     NotFound,
+    OutcomeUnknown,
     RoleTooLow,
     UnknownCommand,
 )
@@ -23,6 +24,7 @@ from buslog.errors import (
 _log = logging.getLogger("buslog.dashboard")
 
 _TITLES: list[tuple[type[BuslogError], str]] = [
+    (OutcomeUnknown, words.MAY_BE_DONE),
     (DatabaseUnavailable, words.DATABASE_AWAY),
     (Misconfigured, words.NOT_SET_UP),
     (InvalidFilter, words.CANNOT_BE_ASKED),
