@@ -15,6 +15,9 @@ from buslog.execution import SUCCEEDED, Claimed
 from buslog.loops import current_loop
 from buslog.store import Settlement, settle_values
 
+BegunAsync = tuple[db.AsyncConnection, AbstractAsyncContextManager[object]]
+Begun = tuple[db.Connection, AbstractContextManager[object]]
+
 
 class Transactions:
     """Makes the transactions of one worker's subscribers. Its connections are opened when the first asks for one."""
@@ -38,7 +41,39 @@ class Transactions:
         """Whether the caller is in the bus's event loop."""
         return current_loop() is self._loop
 
-    async def take(self) -> db.AsyncConnection:
+    async def begin(self) -> BegunAsync:
+        """A connection, and the driver's transaction that was begun on it. One that died while nobody used it, as all
+        do when the server is restarted, is not given: a subscriber would be charged for it.
+        """
+        for left in range(self._size, -1, -1):
+            connection = await self._take()
+            begun = connection.transaction()
+            try:
+                await begun.__aenter__()
+            except BaseException as error:
+                await self.give_back(connection)
+                if not (left and connection.closed and isinstance(error, Exception)):
+                    raise
+            else:
+                return connection, begun
+        raise AssertionError("the last time returns or raises")
+
+    def begin_sync(self) -> Begun:
+        """The same for plain functions."""
+        for left in range(self._size, -1, -1):
+            connection = self._take_sync()
+            begun = connection.transaction()
+            try:
+                begun.__enter__()
+            except BaseException as error:
+                self.give_back_sync(connection)
+                if not (left and connection.closed and isinstance(error, Exception)):
+                    raise
+            else:
+                return connection, begun
+        raise AssertionError("the last time returns or raises")
+
+    async def _take(self) -> db.AsyncConnection:
         if not self.is_here():
             raise TypeError("a transaction belongs to the bus's event loop; in a plain function, write `with`")
         with db.translated(self._dsn):
@@ -51,7 +86,7 @@ class Transactions:
         assert self._pool is not None
         await self._pool.putconn(connection)
 
-    def take_sync(self) -> db.Connection:
+    def _take_sync(self) -> db.Connection:
         with db.translated(self._dsn):
             with self._making:
                 if self._sync_pool is None:
@@ -83,19 +118,12 @@ class Transaction:
         self._transactions = transactions
         self._values = values
         self._settled = settled
-        self._async: tuple[db.AsyncConnection, AbstractAsyncContextManager[object]] | None = None
-        self._sync: tuple[db.Connection, AbstractContextManager[object]] | None = None
+        self._async: BegunAsync | None = None
+        self._sync: Begun | None = None
 
     async def __aenter__(self) -> db.AsyncConnection:
-        connection = await self._transactions.take()
-        begun = connection.transaction()
-        try:
-            await begun.__aenter__()
-        except BaseException:
-            await self._transactions.give_back(connection)
-            raise
-        self._async = connection, begun
-        return connection
+        self._async = await self._transactions.begin()
+        return self._async[0]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -121,15 +149,8 @@ class Transaction:
         # What waits for a lock here would hold up the coroutine that holds it.
         if self._transactions.is_here():
             raise TypeError("in a coroutine, write `async with message.transaction()`")
-        connection = self._transactions.take_sync()
-        begun = connection.transaction()
-        try:
-            begun.__enter__()
-        except BaseException:
-            self._transactions.give_back_sync(connection)
-            raise
-        self._sync = connection, begun
-        return connection
+        self._sync = self._transactions.begin_sync()
+        return self._sync[0]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -156,6 +156,34 @@ async def test_a_connection_that_is_lost_between_settle_and_commit_confirms_noth
     assert entries(connection) == []
 
 
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_connection_that_died_while_nobody_used_it_charges_no_attempt(
+    bus: Bus, connection: db.Connection, plain: bool
+) -> None:
+    both = threading.Barrier(2)
+    sessions: list[int] = []
+
+    async def book(message: Message) -> None:
+        async with message.transaction() as own:
+            sessions.append(own.info.backend_pid)
+            await asyncio.sleep(0.2)
+
+    def book_plain(message: Message) -> None:
+        with message.transaction() as own:
+            sessions.append(own.info.backend_pid)
+            if len(sessions) <= both.parties:
+                both.wait(10)
+
+    bus.on("booked", id="ledger", retry=RetryPolicy(max_attempts=1))(book_plain if plain else book)
+    async with bus:
+        await asyncio.gather(bus.emit("booked"), bus.emit("booked"))
+        await until(lambda: log_rows(connection, "state", "booked") == [("succeeded",)] * 2)
+        connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", [sessions])
+        await bus.emit("booked")
+        await until(lambda: log_rows(connection, "state", "booked")[2:] in ([("succeeded",)], [("failed",)]))
+    assert log_rows(connection, "state", "booked") == [("succeeded",)] * 3
+
+
 SESSION: LiteralString = """
     SELECT current_setting('search_path') AS path, current_setting('work_mem') AS memory,
            (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
