@@ -65,7 +65,7 @@ async def _fetched(cursor: Any) -> Any:
 
 def _statement(connection: Executes | ExecutesAsync, name: str, said: Said) -> tuple[Any, dict[str, Any]]:
     values = said._asdict()
-    if not type(connection).__module__.startswith("sqlalchemy"):
+    if not any(kind.__module__.startswith("sqlalchemy") for kind in type(connection).mro()):
         return db.query(name), values
     from sqlalchemy import text  # noqa: PLC0415  (whoever passes such a connection has imported it)
 

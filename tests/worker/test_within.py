@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -57,12 +57,20 @@ async def test_an_emit_commits_and_rolls_back_with_its_caller_in_async_psycopg(
     assert emitted(connection) == (KEPT if commits else [])
 
 
+class OwnSession(Session):
+    """As SQLModel's, or an application's."""
+
+
 @pytest.mark.parametrize("commits", [True, False])
-@pytest.mark.parametrize("kind", ["connection", "session"])
+@pytest.mark.parametrize("kind", [sqlalchemy.Engine.connect, Session, OwnSession])
 def test_an_emit_commits_and_rolls_back_with_its_caller_in_sqlalchemy(
-    bus: Bus, engine: sqlalchemy.Engine, connection: db.Connection, kind: str, commits: bool
+    bus: Bus,
+    engine: sqlalchemy.Engine,
+    connection: db.Connection,
+    kind: Callable[[sqlalchemy.Engine], sqlalchemy.Connection | Session],
+    commits: bool,
 ) -> None:
-    with engine.connect() if kind == "connection" else Session(engine) as own:
+    with kind(engine) as own:
         bus.emit_within(own, "departed", PAYLOAD)
         assert emitted(connection) == []
         own.commit() if commits else own.rollback()
