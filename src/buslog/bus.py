@@ -152,7 +152,8 @@ class Bus(Subscribing):
 
     def events(self, names: str | Event[Any] | Sequence[str | Event[Any]] = "*") -> Stream[Any]:
         """Follow the log: `async for record in bus.events("shipment*"):` gives what any process says after this call,
-        in the order in which it becomes visible. Nothing is delivered, retried or kept for who is not there.
+        in the order in which it becomes visible; of other processes, what they say after its first look at the log,
+        some milliseconds later. Nothing is delivered, retried or kept for who is not there.
 
         names: as in `on`; a pattern reaches events alone, a name in full also its command. See `Stream` for how it
         ends. What other processes say comes within `BUSLOG_POLL`. Call it in the bus's event loop. Raises

@@ -64,9 +64,9 @@ async def test_what_waits_keeps_its_order_until_it_is_read(started: Bus) -> None
 
 async def test_other_processes_and_sql_are_followed_too(started: Bus, emitter: Bus, connection: db.Connection) -> None:
     stream = started.events("departed")
+    await until(lambda: stream._is_open)
     async with emitter:
         await emitter.emit("departed", {"n": 1})
-    await until(lambda: stream._is_open)
     connection.execute("""SELECT buslog.emit('departed', '{"n": 2}')""")
     assert await read(stream, 2) == [1, 2]
 
