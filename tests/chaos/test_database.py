@@ -268,7 +268,7 @@ def test_an_old_snapshot_under_load_does_not_slow_claims_down(fleet: Fleet, clie
     # Of two seconds the slowest hundredth is what the machine was doing.
     for measure in (statistics.median, p99) if LONG else (statistics.median,):
         print(f"claim {measure(baseline):.2f} → {measure(loaded):.2f} ms")  # noqa: T201
-        assert measure(loaded) < 3 * measure(baseline)
+        assert measure(loaded) < (3 if LONG else 10) * measure(baseline)  # two seconds on busy cores tell little
 
 
 def claim_times(dsn: str, seconds: float) -> list[float]:
